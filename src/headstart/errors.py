@@ -1,0 +1,91 @@
+"""What can go wrong, in one family. Each message says what, where, what was wanted, what to do.
+
+    HeadstartError
+    ├── Misuse            asked wrongly: the command line exits 2
+    │   ├── UnknownName       a name that no part of that kind has
+    │   ├── NoData            nothing to learn from at that place
+    │   ├── OutputExists      the place for the model is taken
+    │   └── MissingExtra      an optional library is needed and absent
+    ├── UnreadablePicture one file could not be read as a picture
+    ├── TooFewExamples    the data cannot be judged or learnt from
+    ├── DamagedModel      a model folder is not what was written
+    ├── StoreError        the cache folder cannot be read or written
+    ├── WeightsError      weights are absent or not the ones expected
+    ├── OutputError       the result could not be written
+    └── NotFinite         a number is NaN or infinite where none may be
+"""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+
+class HeadstartError(Exception):
+    """Base of every error that a user can cause or meet. Exit code 1."""
+
+    exit_code = 1
+
+
+class Misuse(HeadstartError, ValueError):
+    """The command or call itself was wrong. Exit code 2."""
+
+    exit_code = 2
+
+
+class UnknownName(Misuse):
+    """No part of this kind has this name."""
+
+    def __init__(self, noun: str, name: str, known: Sequence[str]) -> None:
+        super().__init__(noun, name, tuple(known))
+        self.noun, self.name, self.known = noun, name, tuple(known)
+
+    def __str__(self) -> str:
+        close = get_close_matches(self.name, self.known, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        return f"there is no {self.noun} named {self.name!r}.{hint} Known: {', '.join(self.known)}."
+
+
+class NoData(Misuse):
+    """Nothing to learn from or to judge at this place."""
+
+
+class OutputExists(Misuse):
+    """The place for the result is taken."""
+
+
+class MissingExtra(Misuse):
+    """An optional library is needed for this and is not installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(what, extra)
+        self.what, self.extra = what, extra
+
+    def __str__(self) -> str:
+        return f"{self.what} needs an optional library. Install it with: pip install 'headstart[{self.extra}]'"
+
+
+class UnreadablePicture(HeadstartError, OSError):
+    """These bytes are not a picture that can be read; the message is the reason."""
+
+
+class TooFewExamples(HeadstartError, ValueError):
+    """The data cannot be learnt from: too few classes or too few pictures."""
+
+
+class DamagedModel(HeadstartError, ValueError):
+    """A model folder is not what was written."""
+
+
+class StoreError(HeadstartError, OSError):
+    """The cache folder cannot be read or written."""
+
+
+class WeightsError(HeadstartError, ValueError):
+    """Weights are absent, or not the ones that the catalogue names."""
+
+
+class OutputError(HeadstartError, OSError):
+    """The result could not be written."""
+
+
+class NotFinite(HeadstartError, ValueError):
+    """A number is NaN or infinite where none may be."""
