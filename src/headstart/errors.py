@@ -1,18 +1,20 @@
 """What can go wrong, in one family. Each message says what, where, what was wanted, what to do.
 
-    HeadstartError
-    ├── Misuse            asked wrongly: the command line exits 2
-    │   ├── UnknownName       a name that no part of that kind has
-    │   ├── NoData            nothing to learn from at that place
-    │   ├── OutputExists      the place for the model is taken
-    │   └── MissingExtra      an optional library is needed and absent
-    ├── UnreadablePicture one file could not be read as a picture
-    ├── TooFewExamples    the data cannot be judged or learnt from
-    ├── DamagedModel      a model folder is not what was written
-    ├── StoreError        the cache folder cannot be read or written
-    ├── WeightsError      weights are absent or not the ones expected
-    ├── OutputError       the result could not be written
-    └── NotFinite         a number is NaN or infinite where none may be
+HeadstartError
+├── Misuse            asked wrongly: the command line exits 2
+│   ├── UnknownName       a name that no part of that kind has
+│   ├── NoData            nothing to learn from at that place
+│   ├── OutputExists      the place for the model is taken
+│   └── MissingExtra      an optional library is needed and absent
+├── UnreadablePicture one file could not be read as a picture
+├── TooFewExamples    the data cannot be judged or learnt from
+├── DamagedModel      a model folder is not what was written
+├── StoreError        the cache folder cannot be read or written
+│   └── DamagedStore      kept features were damaged and have been removed: asking again encodes them
+├── DownloadError     something could not be fetched, or is not what was expected
+├── WeightsError      weights are absent or not the ones expected
+├── OutputError       the result could not be written
+└── NotFinite         a number is NaN or infinite where none may be
 """
 
 from collections.abc import Sequence
@@ -60,7 +62,9 @@ class MissingExtra(Misuse):
         self.what, self.extra = what, extra
 
     def __str__(self) -> str:
-        return f"{self.what} needs an optional library. Install it with: pip install 'headstart[{self.extra}]'"
+        return (
+            f"{self.what} needs an optional library. Install it with: pip install 'headstart[{self.extra}]'"
+        )
 
 
 class UnreadablePicture(HeadstartError, OSError):
@@ -77,6 +81,14 @@ class DamagedModel(HeadstartError, ValueError):
 
 class StoreError(HeadstartError, OSError):
     """The cache folder cannot be read or written."""
+
+
+class DamagedStore(StoreError):
+    """Kept features were damaged and have been removed; the same call succeeds when it is made again."""
+
+
+class DownloadError(HeadstartError, OSError):
+    """Something could not be fetched, or what came is not what was expected."""
 
 
 class WeightsError(HeadstartError, ValueError):

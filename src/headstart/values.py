@@ -163,6 +163,18 @@ class Spec:
 
 
 @dataclass(frozen=True, eq=False)
+class Kept:
+    """What is kept of one picture: its features, and a little for the audit."""
+
+    digest: str  # SHA-256 of the file, 64 hexadecimal digits
+    x: Halves  # [d]
+    width: int  # pixels, upright
+    height: int
+    format: str  # Pillow's name
+    thumb: Bytes  # [56, 56]
+
+
+@dataclass(frozen=True, eq=False)
 class Pictures:
     """What is known of each picture beside its features: for the audit, and for the second look at twins."""
 
@@ -188,6 +200,7 @@ class Features:
     x: Halves  # [n, d], every depth side by side
     y: Ints  # [n]
     groups: Ints  # [n] equal numbers belong together
+    digests: tuple[str, ...]  # [n] of the files' content
     classes: tuple[str, ...]
     depths: tuple[Depth, ...]
     backbone: str  # digest of weights, preprocessing and precision
@@ -197,7 +210,8 @@ class Features:
 
     def take(self, rows: Ints) -> "Features":
         """These rows only."""
-        return replace(self, x=self.x[rows], y=self.y[rows], groups=self.groups[rows])
+        digests = tuple(self.digests[int(row)] for row in rows)
+        return replace(self, x=self.x[rows], y=self.y[rows], groups=self.groups[rows], digests=digests)
 
     def last(self) -> Halves:
         """The last layer's features, [n, dim]."""

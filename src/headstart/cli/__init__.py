@@ -1,0 +1,72 @@
+"""The command line: one file per command; each parses, calls one public function, prints.
+
+Exit codes: 0 success, 1 the work failed, 2 asked wrongly, 130 interrupted.
+"""
+
+import importlib
+import os
+import pkgutil
+import sys
+from pathlib import Path
+
+import click
+
+from headstart.errors import HeadstartError
+from headstart.version import VERSION
+
+
+class Commands(click.Group):
+    """The folder is the registry: a command is the file of its name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Names of the commands, in the order in which a newcomer needs them."""
+        first = ["demo", "train", "predict", "evaluate", "check"]
+        found = sorted(
+            module.name
+            for module in pkgutil.iter_modules([str(Path(__file__).parent)])
+            if module.name[0] != "_"
+        )
+        return sorted(found, key=lambda name: (first.index(name) if name in first else len(first), name))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of this name, imported now and not before."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        command: click.Command = importlib.import_module(f"headstart.cli.{cmd_name}").command
+        return command
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
+@click.version_option(VERSION, prog_name="headstart")
+def group() -> None:
+    r"""A folder of labelled pictures becomes an honest, saved classifier.
+
+    \b
+    headstart train photos/                   photos/ holds one folder per class
+    headstart predict photos-model new.jpg
+    """
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    try:
+        sys.exit(group.main(standalone_mode=False) or 0)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.Abort:
+        _stop("interrupted", 130)
+    except KeyboardInterrupt:
+        _stop("interrupted: what was encoded is kept, the same command goes on from there", 130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except HeadstartError as error:
+        _stop(str(error), error.exit_code)
+    except BrokenPipeError:  # the reader of our output went away, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _stop(message: str, code: int) -> None:
+    click.echo(f"headstart: {message}", err=True)
+    sys.exit(code)

@@ -1,0 +1,1 @@
+"""From files to labelled examples: scan, audit, twins, parts, sample sets."""

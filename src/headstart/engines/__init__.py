@@ -1,0 +1,61 @@
+"""Engines run a frozen network fast. One file per engine; a device's name decides, never a fallback.
+
+| device | engine | precision |
+|---|---|---|
+| `cpu` (default) | OpenVINO | bfloat16 where the chip computes in it, else float32 |
+| `torch` | PyTorch on the CPU: the reference, slower | float32 |
+| `cuda`, `cuda:1` … | PyTorch on a GPU | bfloat16 (autocast) |
+"""
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from dataclasses import asdict
+
+from headstart.errors import Misuse
+from headstart.values import Bytes, Halves, Spec
+
+LAYOUT = 1  # of the feature vector; a change of what is pooled, or how, is a new number
+
+
+class Engine(ABC):
+    """Pictures in, features out. May be called from several threads at once."""
+
+    digest: str  # of weights, preprocessing, layout, engine and precision: features are kept under it
+    precision: str
+    workers: int  # how many threads should decode and call `encode`
+    batch: int  # how many pictures a call should bring
+
+    @abstractmethod
+    def encode(self, pixels: Bytes) -> Halves:
+        """Features [b, d] of pictures [b, s, s, 3]. A row depends on its own picture only."""
+
+
+def open_engine(backbone: Spec, device: str = "cpu") -> Engine:
+    """The engine for a device.
+
+    Raises:
+        Misuse: no such device, or it is not on this machine.
+    """
+    if device == "cpu":
+        from headstart.engines.openvino import OpenVinoEngine
+
+        return OpenVinoEngine.open(backbone)
+    if device == "torch" or device.partition(":")[0] == "cuda":
+        from headstart.engines.torch import TorchEngine
+
+        return TorchEngine.open(backbone, device)
+    raise Misuse(f"there is no device {device!r}. Known: cpu, torch, cuda, cuda:N.")
+
+
+def digest(backbone: Spec, engine: str, precision: str) -> str:
+    """What features are kept under: equal digests mean interchangeable features."""
+    facts = {
+        "weights": backbone.sha256,
+        "architecture": backbone.architecture,
+        "preprocess": asdict(backbone.preprocess),
+        "layout": LAYOUT,
+        "engine": engine,
+        "precision": precision,
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""Features of pictures: the one inference loop, and the store that keeps them."""

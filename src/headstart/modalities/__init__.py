@@ -1,0 +1,1 @@
+"""Bytes to the array that a backbone wants, by one function for every path."""

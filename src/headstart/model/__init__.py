@@ -1,0 +1,1 @@
+"""The model: what was learnt, what was measured, and how it answers."""

@@ -1,0 +1,132 @@
+"""Write the README's table of results from the newest line of each claim; `--check` only compares.
+
+The table stands between the lines `<!-- results -->` and `<!-- /results -->`. With `--check`, exit code 1
+says that the README is stale, 2 that it has no such place.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import _harness
+
+README = _harness.ROOT / "README.md"
+BEGIN, END = "<!-- results -->", "<!-- /results -->"
+ORDER = (
+    "against_plain", "pipeline", "against_fastai", "second_run", "startup", "memory", "accuracy", "duplicates",
+    "hostile", "kills", "environment", "parity",
+)  # fmt: skip
+SIGNS = {">=": "≥", "<=": "≤", "==": "="}
+
+
+class NoPlace(ValueError):
+    """The page has no place for the table, or more than one."""
+
+
+def newest(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The last line of each claim, in the order of the table."""
+    found: dict[str, dict[str, Any]] = {}
+    for line in lines:
+        before = found.get(line["claim"])
+        if before is None or line["date"] >= before["date"]:
+            found[line["claim"]] = line
+    places = {name: at for at, name in enumerate(ORDER)}
+
+    def place(line: dict[str, Any]) -> tuple[int, str, str]:
+        return places.get(line["benchmark"], len(ORDER)), line["benchmark"], line["claim"]
+
+    return sorted(found.values(), key=place)
+
+
+def table(lines: list[dict[str, Any]]) -> str:
+    """Markdown: a row per claim, and below it where and how they were measured."""
+    chosen = newest(lines)
+    if not chosen:
+        return "Nothing was measured yet: `python benchmarks/NAME.py`."
+    rows = ["| what | measured | asked for | by |", "|---|---|---|---|"]
+    for line in chosen:
+        script = f"[{line['benchmark']}](benchmarks/{line['benchmark']}.py)"
+        missed = " (missed)" if line["met"] is False else ""
+        rows.append(f"| {_cell(line['claim'])} | {_measured(line)} | {_wanted(line)}{missed} | {script} |")
+    return "\n".join([*rows, "", *_where(chosen)])
+
+
+def placed(page: str, body: str) -> str:
+    """The page with `body` between the marks.
+
+    Raises:
+        NoPlace: not exactly one mark of each kind, in this order.
+    """
+    if page.count(BEGIN) != 1 or page.count(END) != 1 or page.index(BEGIN) > page.index(END):
+        raise NoPlace(f"the page must hold {BEGIN} and then {END}, once each")
+    before, rest = page.split(BEGIN)
+    return f"{before}{BEGIN}\n{body}\n{END}{rest.split(END)[1]}"
+
+
+def _measured(line: dict[str, Any]) -> str:
+    value = _number(line["value"], line["unit"])
+    about = [] if line["interval"] is None else [" to ".join(f"{end:.3g}" for end in line["interval"])]
+    about += [f"n = {line['n']:,}"] if line["n"] else []
+    about += [f"{line['runs']} runs"] if line["runs"] > 1 else []
+    return f"**{value}**" + (f" ({', '.join(about)})" if about else "")
+
+
+def _wanted(line: dict[str, Any]) -> str:
+    if not line["wanted"]:
+        return ""
+    sign, value = line["wanted"].split()
+    return f"{SIGNS.get(sign, sign)} {_number(float(value), line['unit'])}"
+
+
+def _number(value: float, unit: str) -> str:
+    shown = f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.3g}"
+    return f"{shown}×" if unit == "times" else f"{shown} {_cell(unit)}".strip()
+
+
+def _where(lines: list[dict[str, Any]]) -> list[str]:
+    places: dict[str, None] = {}
+    for line in lines:
+        on, had = line["machine"], line["versions"]
+        flags = ", ".join(on["flags"]) or "no vector instructions"
+        places[
+            f"{on['cpu']}, {on['cores']} cores ({flags}), {on['system']}, Python {had['python']}, "
+            f"PyTorch {had['torch']}, OpenVINO {had['openvino']}"
+        ] = None
+    first, last = min(line["date"] for line in lines)[:10], max(line["date"] for line in lines)[:10]
+    when = first if first == last else f"{first} to {last}"
+    return [
+        f"Measured {when} on {_cell('; '.join(places))}. Times are ratios or medians within one run, in brackets",
+        "the least and largest; each script can be run alone and appends its line to",
+        "[results.jsonl](benchmarks/results.jsonl).",
+    ]
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def main() -> int:
+    """Write or check; the exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when the table is stale")
+    parser.add_argument("--readme", type=Path, default=README)
+    parser.add_argument("--results", type=Path, default=_harness.RESULTS)
+    asked = parser.parse_args()
+    try:
+        page = asked.readme.read_text(encoding="utf-8")
+        fresh = placed(page, table(_harness.read(asked.results)))
+    except (OSError, ValueError) as error:
+        print(f"{asked.readme.name}: {error}", file=sys.stderr)
+        return 2
+    if fresh == page:
+        return 0
+    if asked.check:
+        print(f"{asked.readme.name} is stale: run python benchmarks/table.py", file=sys.stderr)
+        return 1
+    asked.readme.write_text(fresh, encoding="utf-8", newline="\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

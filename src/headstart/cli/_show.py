@@ -1,0 +1,122 @@
+"""What people read: short, aligned, within 80 columns."""
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+WIDTH = 80
+MANY_CLASSES = 12
+_KINDS = {
+    "corrupt": ("file cannot be read", "files cannot be read"),
+    "leak": ("leak between the parts", "leaks between the parts"),
+    "label-conflict": ("picture under two labels", "pictures under two labels"),
+    "imbalance": ("warning about the balance of classes", "warnings about the balance of classes"),
+    "tiny-class": ("class too small to judge", "classes too small to judge"),
+    "duplicate": ("set of identical files", "sets of identical files"),
+    "near-duplicate": ("set of near-duplicates", "sets of near-duplicates"),
+    "small-picture": ("note on small pictures", "notes on small pictures"),
+    "ignored": ("note on what was passed over", "notes on what was passed over"),
+}
+
+
+def as_json(document: dict[str, Any]) -> None:
+    """One JSON document on stdout."""
+    sys.stdout.write(json.dumps(document, indent=1) + "\n")
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr with pictures per second and time left, where stderr is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _done, _total: None
+        return
+    from tqdm import tqdm
+
+    with tqdm(desc=what, unit=" pictures", ncols=WIDTH, leave=False, file=sys.stderr, mininterval=0.2) as bar:
+
+        def step(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield step
+
+
+def findings(document: dict[str, Any], hint: str) -> None:
+    """How many findings of each kind, and the first files that cannot be read."""
+    found = document["data"]["findings"] if "findings" in document["data"] else document["findings"]
+    if not found:
+        return
+    counts = Counter(one["kind"] for one in found)
+    click.echo("\nLook at")
+    for kind, words in _KINDS.items():
+        if counts[kind]:
+            first = next(one for one in found if one["kind"] == kind)
+            line = f"  {counts[kind]:>5}  {words[counts[kind] > 1]}"
+            click.echo(_cut(f"{line}, e.g. {safe(first['path'])}"))
+    if hint:
+        click.echo(f"         all of them: {hint}")
+
+
+def score(found: dict[str, Any], how: str) -> None:
+    """How good, how sure, and where it goes wrong."""
+    low, high = found["accuracy_ci95"]
+    n, right = found["n"], found["accuracy"] * found["n"]
+    count = f"{right:.0f}" if abs(right - round(right)) < 1e-6 else f"about {right:.1f}"
+    click.echo(f"\nRight on {count} of {n} pictures {how}")
+    click.secho(f"  accuracy {found['accuracy']:.3f}", bold=True, nl=False)
+    click.echo(f"   95 % sure that it lies between {low:.3f} and {high:.3f}")
+    click.echo(
+        f"  macro-F1 {found['macro_f1']:.3f}   log-loss {found['nll']:.3f}   "
+        f"Brier {found['brier']:.3f}   calibration error {found['ece']:.3f}"
+    )
+    _classes(found["per_class"])
+    _confusions(found)
+
+
+def _classes(per_class: dict[str, dict[str, Any]]) -> None:
+    judged = [(name, one) for name, one in per_class.items() if one["n"]]
+    shown = judged
+    if len(judged) > MANY_CLASSES:
+        shown = sorted(judged, key=lambda item: item[1]["f1"])[: MANY_CLASSES // 2]
+    width = max(12, min(34, max(len(safe(name)) for name, _ in shown)))
+    click.echo(f"\n  {'class':<{width}}  precision  recall     F1  pictures")
+    for name, one in shown:
+        click.echo(
+            f"  {_cut(safe(name), width):<{width}}  {one['precision']:9.3f}  {one['recall']:6.3f}  "
+            f"{one['f1']:5.3f}  {one['n']:8d}"
+        )
+    if len(shown) < len(judged):
+        rest = min(one["f1"] for name, one in judged if (name, one) not in shown)
+        click.echo(f"  … the other {len(judged) - len(shown)} classes have F1 {rest:.3f} or more")
+
+
+def _confusions(found: dict[str, Any]) -> None:
+    names = list(found["per_class"])
+    wrong = sorted(
+        (
+            (-count, names[truth], names[said])
+            for truth, row in enumerate(found["confusion"])
+            for said, count in enumerate(row)
+            if count and truth != said
+        )
+    )
+    if wrong:
+        told = [f"{-count} {safe(truth)} called {safe(said)}" for count, truth, said in wrong[:3]]
+        click.echo(_cut("\n  most often: " + ", ".join(told)))
+
+
+def safe(text: str) -> str:
+    """Text that can be printed anywhere: odd bytes of file names and control characters escaped."""
+    printable = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return printable.encode(sys.stdout.encoding or "utf-8", "backslashreplace").decode(
+        sys.stdout.encoding or "utf-8"
+    )
+
+
+def _cut(line: str, width: int = WIDTH) -> str:
+    return line if len(line) <= width else line[: width - 1] + "…"

@@ -1,0 +1,132 @@
+"""`headstart predict`."""
+
+import csv
+import glob
+import json as json_module
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from headstart.cli import _options, _show
+
+if TYPE_CHECKING:
+    from headstart.model.predict import Prediction
+
+
+@click.command("predict")
+@click.argument("model", type=_options.PATH)
+@click.argument("paths", nargs=-1, required=True)
+@click.option(
+    "--format", "form", default="table", show_default=True, type=click.Choice(["table", "csv", "jsonl"])
+)
+@click.option(
+    "--top", default=1, show_default=True, type=click.IntRange(1), help="Classes per picture to show."
+)
+@click.option(
+    "--sets", default=0.95, show_default=True, help="How often the set is to hold the truth, 0 to 1."
+)
+@_options.device
+@_options.limit_px
+@_options.as_json
+def command(
+    model: Path,
+    paths: tuple[str, ...],
+    form: str,
+    top: int,
+    sets: float,
+    device: str,
+    limit_px: int,
+    json: bool,
+) -> None:
+    """Classify picture files.
+
+    PATHS are files, folders or patterns, or - for paths on stdin.
+
+    The order is kept. A file that cannot be read is named and the exit code
+    is then 1, after all others were answered.
+    """
+    from headstart.engines import open_engine
+    from headstart.errors import Misuse
+    from headstart.model.folder import load
+    from headstart.model.predict import predict
+
+    if not 0 < sets <= 1:
+        raise Misuse(f"--sets must be above 0 and at most 1, for example 0.95; got {sets}.")
+    loaded = load(model)
+    found = predict(
+        loaded, _files(paths), open_engine(loaded.backbone, device), coverage=sets, limit_px=limit_px
+    )
+    failed = asked = 0
+    kept = []
+    write = {"table": _table, "csv": _csv, "jsonl": _jsonl}[form]
+    for one in found:
+        asked += 1
+        failed += one.error is not None
+        if json:
+            kept.append(one.to_json())
+        else:
+            write(one, top, asked == 1)
+    if json:
+        _show.as_json({"predictions": kept})
+    if not asked:
+        raise Misuse(f"no pictures at {', '.join(paths)}.")
+    if failed:
+        sys.stdout.flush()
+        click.echo(f"headstart: {failed} of {asked} files could not be read", err=True)
+        sys.exit(1)
+
+
+def _files(paths: tuple[str, ...]) -> Iterator[str]:
+    """Each path, the pictures of each folder in order, the matches of each pattern, the lines of stdin."""
+    from headstart.data.walk import pictures_in
+
+    for path in paths:
+        if path == "-":
+            for line in sys.stdin:
+                if line.rstrip("\r\n"):
+                    yield line.rstrip("\r\n")
+        elif Path(path).is_dir():
+            yield from pictures_in(Path(path))
+        elif not Path(path).exists() and glob.has_magic(path):
+            yield from sorted(glob.glob(path, recursive=True))  # noqa: PTH207  Path.glob refuses absolute patterns
+        else:
+            yield path
+
+
+def _table(one: "Prediction", top: int, first: bool) -> None:
+    if first:
+        click.echo(f"{'probability':>11}  {'class':<24}  picture")
+    path = _show.safe(one.path)
+    if one.error is not None:
+        click.echo(f"{'-':>11}  {'cannot be read':<24}  {path}: {one.error}")
+        return
+    ranked = sorted(one.probabilities.items(), key=lambda item: -item[1])[:top]
+    for rank, (label, probability) in enumerate(ranked):
+        name = _show.safe(label) + (" (unknown?)" if one.unknown and rank == 0 else "")
+        click.echo(f"{probability:11.3f}  {name:<24}  {path if rank == 0 else ''}".rstrip())
+
+
+def _csv(one: "Prediction", top: int, first: bool) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    ranked = sorted(one.probabilities.items(), key=lambda item: -item[1])[1:top]
+    if first:
+        others = [f"{word}{rank}" for rank in range(2, top + 1) for word in ("label", "probability")]
+        writer.writerow(["path", "label", "probability", "unknown", "unknown_score", "set", "error", *others])
+    more = [cell for label, probability in ranked for cell in (label, f"{probability:.6g}")]
+    known = one.error is None
+    row = [
+        one.path,
+        one.label,
+        f"{one.probability:.6g}" if known else "",
+        str(one.unknown).lower() if known else "",
+    ]
+    row += [f"{one.unknown_score:.6g}" if known else "", "|".join(one.set), one.error or "", *more]
+    writer.writerow([cell.encode("utf-8", "backslashreplace").decode() for cell in row])
+
+
+def _jsonl(one: "Prediction", top: int, first: bool) -> None:
+    del top, first  # every class is in each line
+    sys.stdout.write(json_module.dumps(one.to_json()) + "\n")

@@ -1,0 +1,102 @@
+"""`headstart train`."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from headstart.cli import _options, _show
+
+
+@click.command("train")
+@click.argument("data", type=_options.PATH)
+@click.option("--out", type=_options.PATH, help="Folder for the model.  [default: DATA's name + -model]")
+@_options.backbone
+@click.option("--head", default="auto", show_default=True, help="auto, lda, ridge, logistic or prototypes.")
+@click.option("--tune", default="never", type=click.Choice(["never"]), help="The backbone stays frozen.")
+@click.option("--test", type=_options.PATH, help="A test part that lies elsewhere.")
+@click.option("--split", type=_options.PATH, help="A table of parts, such as a model's split.csv.")
+@click.option("--seed", default=0, show_default=True, help="Deals out the parts and folds.")
+@_options.device
+@_options.limit_px
+@click.option("--force", is_flag=True, help="Replace the model that is there.")
+@_options.as_json
+def command(
+    data: Path,
+    out: Path | None,
+    backbone: str,
+    head: str,
+    tune: str,
+    test: Path | None,
+    split: Path | None,
+    seed: int,
+    device: str,
+    limit_px: int,
+    force: bool,
+    json: bool,
+) -> None:
+    """Learn a classifier from DATA and judge it honestly.
+
+    DATA is a folder of class folders; a folder with train/ and val/ or test/;
+    or a CSV, TSV or Parquet file with the columns path,label[,group,split].
+    """
+    del tune  # one choice so far: the option is there so that scripts may say it
+    from headstart.recipe import default_out, train
+
+    with _show.progress("encoding") as step:
+        model = train(
+            data,
+            out=out,
+            test=test,
+            split=split,
+            backbone=backbone,
+            head=head,
+            seed=seed,
+            device=device,
+            force=force,
+            limit_px=limit_px,
+            on_step=step,
+        )
+    if json:
+        _show.as_json(model.report)
+    else:
+        told(model.report, data, out or default_out(data))
+
+
+def told(report: dict[str, Any], data: Path, out: Path) -> None:
+    """The face of the product: how good, how sure, what to look at, what to do next."""
+    parts = report["data"]
+    if report["test"]:
+        how = "that it has never seen"
+        _show.score(report["test"], how)
+        if report["test_without_leaks"]:
+            _without_leaks(report["test_without_leaks"], report["leaked"])
+    else:
+        _show.score(report["cv"], "by cross-validation, none judged by a model that saw it")
+    _show.findings(report, f"headstart check {_show.safe(str(data))}")
+    seconds = report["seconds"]
+    click.echo(
+        f"\n{parts['used']} of {parts['files']} files used: {parts['train']} train, {parts['val']} val, "
+        f"{parts['test']} test"
+    )
+    click.echo(
+        f"{report['backbone']}, frozen, with head {report['head']} on depths {report['choice']['depths']}"
+    )
+    speed = f" ({report['images_per_second']:.0f} pictures/s)" if report["encoded"] else ""
+    click.echo(
+        f"{seconds['total']:.1f} s: {seconds['extract']:.1f} encoding {report['encoded']} new pictures"
+        f"{speed}, "
+        f"{seconds['head'] + seconds['evaluate']:.1f} head and judging"
+    )
+    click.secho(f"\nModel: {_show.safe(str(out))}", bold=True)
+    click.echo(f"  headstart predict {_show.safe(str(out))} PICTURE…")
+    sys.stdout.flush()
+
+
+def _without_leaks(found: dict[str, Any], leaked: int) -> None:
+    low, high = found["accuracy_ci95"]
+    click.secho(f"\n  LEAK: {leaked} test pictures have a twin among the training pictures.", bold=True)
+    click.echo(
+        f"  Without them: accuracy {found['accuracy']:.3f} ({low:.3f} to {high:.3f}) on {found['n']} pictures"
+    )

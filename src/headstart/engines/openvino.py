@@ -1,0 +1,201 @@
+"""OpenVINO on CPUs: the default engine.
+
+Measured on two cores, one picture per request and one thread per request was both the fastest and the
+simplest, and a picture's bits do not depend on its neighbours. Converting a network takes seconds and
+compiling it tenths; both results are kept in the cache folder, keyed by content, so that later starts
+only read a file and need no torch.
+"""
+
+import hashlib
+import importlib.util
+import io
+import os
+import platform
+import sys
+import types
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, final
+
+import numpy as np
+
+from headstart import engines
+from headstart.errors import MissingExtra, NotFinite, WeightsError
+from headstart.files import cache_folder, cores, digest_file, folder_whole, make_cache_folder, write_whole
+from headstart.values import Bytes, Halves, Spec
+
+IR_FILES = ("network.xml", "network.bin")
+
+
+def _runtime() -> Any:
+    """OpenVINO's runtime alone: its package also imports conversion tools, ten times the time.
+
+    The compiled module is loaded under a bare parent package, which is then taken away again, so that
+    a later `import openvino` in this process finds the whole package.
+    """
+    name = "openvino._pyopenvino"
+    if name not in sys.modules and "openvino" not in sys.modules:
+        found = importlib.util.find_spec("openvino")
+        if found is None or not found.submodule_search_locations or os.name == "nt":
+            pass  # Windows needs the package's own search for DLLs
+        else:
+            bare = types.ModuleType("openvino")
+            bare.__path__ = list(found.submodule_search_locations)
+            sys.modules["openvino"] = bare
+            try:
+                importlib.import_module(name)
+            finally:
+                del sys.modules["openvino"]
+    return importlib.import_module(name) if name not in sys.modules else sys.modules[name]
+
+
+@contextmanager
+def _no_telemetry() -> Iterator[None]:
+    """OpenVINO's converter reports its use over the network where this module can be imported."""
+    had = sys.modules.get("openvino_telemetry")
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        if had is None:
+            del sys.modules["openvino_telemetry"]
+        else:
+            sys.modules["openvino_telemetry"] = had
+
+
+@final
+class OpenVinoEngine(engines.Engine):
+    """A compiled network and a pool of requests, one per thread that calls."""
+
+    batch = 1
+
+    def __init__(self, compiled: Any, *, digest: str, precision: str, workers: int) -> None:
+        self.digest, self.precision, self.workers = digest, precision, workers
+        self._runtime = _runtime()
+        self._requests: SimpleQueue[Any] = SimpleQueue()
+        for _ in range(workers):
+            self._requests.put(compiled.create_infer_request())
+
+    @classmethod
+    def open(cls, backbone: Spec) -> "OpenVinoEngine":
+        """The compiled network: from the cache where it is there and whole, else made and kept.
+
+        Raises:
+            StoreError: the cache folder cannot be written.
+            WeightsError, MissingExtra: the weights are needed for converting and are absent or wrong.
+        """
+        runtime = _runtime()
+        core = runtime.Core()
+        # Copied, not mapped: a mapped file that somebody cuts short would kill the process.
+        core.set_property({"ENABLE_MMAP": False})
+        able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        precision = "bf16" if "BF16" in able else "f32"
+        digest = engines.digest(backbone, "openvino", precision)
+        folder = cache_folder() / "networks" / f"{backbone.name}-{digest[:16]}"
+        workers = cores()
+        options = {
+            "INFERENCE_PRECISION_HINT": precision,
+            "NUM_STREAMS": str(workers),
+            "INFERENCE_NUM_THREADS": str(workers),
+        }
+        kept = folder / f"compiled-{_machine(runtime, core, options)}.blob"
+        blob = _read_checked(kept)
+        compiled = None
+        if blob is not None:
+            try:
+                compiled = core.import_model(io.BytesIO(blob), "CPU", {})
+            except RuntimeError:  # made by another build of the runtime after all: as good as absent
+                compiled = None
+        if compiled is None:
+            compiled = core.compile_model(_network(core, backbone, folder / "ir"), "CPU", options)
+            make_cache_folder("networks", folder.name)
+            body = compiled.export_model()
+            body = body.getvalue() if hasattr(body, "getvalue") else bytes(body)
+            write_whole(kept, hashlib.sha256(body).digest() + body)
+        return cls(compiled, digest=digest, precision=precision, workers=workers)
+
+    def encode(self, pixels: Bytes) -> Halves:
+        """Features [b, d] of pictures [b, s, s, 3], one after the other.
+
+        Raises:
+            NotFinite: the network gave NaN, or a number beyond float16's 65,504.
+        """
+        request = self._requests.get()
+        try:
+            rows = []
+            for picture in pixels:
+                whole = np.ascontiguousarray(picture[None])
+                request.set_input_tensor(0, self._runtime.Tensor(whole, shared_memory=True))
+                request.start_async({}, None)
+                request.wait()
+                with np.errstate(over="ignore"):
+                    rows.append(request.get_output_tensor(0).data[0].astype(np.float16))
+        finally:
+            self._requests.put(request)
+        found = np.stack(rows)
+        if not np.isfinite(found).all():
+            raise NotFinite("the network's features are not finite in half precision")
+        return found
+
+
+def _machine(runtime: Any, core: Any, options: dict[str, str]) -> str:
+    """What a compiled network depends on beside the network itself."""
+    facts = [runtime.get_version(), core.get_property("CPU", "FULL_DEVICE_NAME"), platform.machine()]
+    facts += [str(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")), str(sorted(options.items()))]
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
+
+
+def _read_checked(path: Path) -> bytes | None:
+    """The body of a kept file, or None where it is absent or not what was written."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    body = data[32:]
+    return body if hashlib.sha256(body).digest() == data[:32] else None
+
+
+def _network(core: Any, backbone: Spec, folder: Path) -> Any:
+    """The converted network: read from the cache where it is whole, else converted and kept."""
+    if not _is_whole(folder):
+        _convert(backbone, folder)
+    return core.read_model(str(folder / IR_FILES[0]))
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        wanted = (folder / "digests").read_bytes().split()
+        return wanted == [digest_file(folder / name).encode() for name in IR_FILES]
+    except FileNotFoundError:
+        return False
+
+
+def _convert(backbone: Spec, folder: Path) -> None:
+    """PyTorch to OpenVINO's own format: uint8 pictures in, normalisation inside, float32 features out."""
+    if importlib.util.find_spec("torch") is None:
+        raise MissingExtra("converting a network", "backbones")
+    import torch
+
+    from headstart.backbones.network import Pooled, load
+
+    with _no_telemetry():
+        import openvino
+
+        net = Pooled(load(backbone), backbone.preprocess).eval()
+        side = backbone.preprocess.size_px
+        example = torch.zeros(1, side, side, 3, dtype=torch.uint8)
+        with torch.no_grad():
+            converted = openvino.convert_model(net, example_input=example)
+        converted.reshape([1, side, side, 3])
+    width = converted.output(0).get_partial_shape()[1].get_length()
+    if width != backbone.depths[-1].stop:
+        raise WeightsError(
+            f"{backbone.name} gives {width} features, the catalogue {backbone.depths[-1].stop}"
+        )
+    make_cache_folder("networks", folder.parent.name)
+    with folder_whole(folder, replace=True) as building:
+        openvino.save_model(converted, str(building / IR_FILES[0]), compress_to_fp16=False)
+        digests = [digest_file(building / name) for name in IR_FILES]
+        (building / "digests").write_text("\n".join(digests), encoding="ascii")

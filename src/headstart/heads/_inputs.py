@@ -1,0 +1,65 @@
+"""What heads see: features of some depths after a signed square root, standardised on the training part."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from headstart.values import Depth, Features, Floats, Halves, Ints
+
+# From the same pass: the last layer alone, with the three deepest stages, or with all of them.
+DEPTH_SETS = ("last", "deep", "all")
+_BLOCK = 2048  # rows at a time, so that no second array of full size is made
+
+
+def columns(depths: tuple[Depth, ...], name: str) -> slice:
+    """The columns of a depth set: depths stand side by side, shallow to deep, the last layer at the end."""
+    first = {"last": len(depths) - 1, "deep": max(0, len(depths) - 4), "all": 0}[name]
+    return slice(depths[first].start, depths[-1].stop)
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """How features become what a head sees. Learnt from the training part without its labels.
+
+    The signed square root tames the heavy right tail of pooled activations (power normalisation,
+    Perronnin et al. 2010); with it and standardisation one penalty grid fits every data set.
+    """
+
+    start: int
+    stop: int
+    mean: Floats  # [d]
+    scale: Floats  # [d] one over the standard deviation; 0 for a feature that never changes
+
+    @classmethod
+    def fit(cls, train: Features, depth_set: str) -> "Inputs":
+        """Mean and spread over the training rows."""
+        where = columns(train.depths, depth_set)
+        width = where.stop - where.start
+        total, squares = np.zeros(width), np.zeros(width)
+        for at in range(0, len(train), _BLOCK):
+            block = _root(train.x[at : at + _BLOCK, where]).astype(np.float64)
+            total += block.sum(0)
+            squares += (block**2).sum(0)
+        mean = total / len(train)
+        spread = np.sqrt(np.maximum(squares / len(train) - mean**2, 0))
+        scale = np.divide(1.0, spread, out=np.zeros(width), where=spread > 1e-4)
+        return cls(where.start, where.stop, mean.astype(np.float32), scale.astype(np.float32))
+
+    def of(self, x: Halves) -> Floats:
+        """Inputs [n, d] of features [n, all depths]."""
+        z = np.empty((len(x), self.stop - self.start), np.float32)
+        for at in range(0, len(x), _BLOCK):
+            z[at : at + _BLOCK] = (
+                _root(x[at : at + _BLOCK, self.start : self.stop]) - self.mean
+            ) * self.scale
+        return z
+
+
+def _root(x: Halves) -> Floats:
+    full = x.astype(np.float32)
+    return np.copysign(np.sqrt(np.abs(full)), full)
+
+
+def one_hot(y: Ints, k: int) -> Floats:
+    """[n, k] of zeros and ones."""
+    return np.eye(k, dtype=np.float32)[y]

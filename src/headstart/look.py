@@ -1,0 +1,138 @@
+"""Looking at the data before anything is learnt: the first step of `train`, and all of `check`."""
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart import backbones
+from headstart.data import check, duplicates
+from headstart.data.scan import Scan, scan
+from headstart.engines import Engine, open_engine
+from headstart.errors import Misuse, NoData
+from headstart.features.extract import Extraction, OnStep, extract, quiet
+from headstart.modalities.image import LIMIT_PX
+from headstart.values import Examples, Features, Finding, Part, Pictures, Spec
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """The data as seen before anything is learnt: what `check` reports and `train` learns from."""
+
+    examples: Examples  # that could be read
+    features: Features
+    pictures: Pictures
+    twins: tuple[duplicates.Twin, ...]
+    findings: tuple[Finding, ...]
+    files: int
+    encoded: int
+    seconds: dict[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        """As in `check --json`."""
+        used = {
+            name: int(sum(part == name for part in self.examples.parts)) for name in ("train", "val", "test")
+        }
+        return {
+            "classes": list(self.examples.classes),
+            "data": {"files": self.files, "used": len(self.examples)} | used,
+            "findings": [finding.to_json() for finding in self.findings],
+            "seconds": self.seconds,
+        }
+
+
+def look(
+    data: str | Path,
+    *,
+    test: str | Path | None = None,
+    backbone: str = backbones.DEFAULT,
+    device: str = "cpu",
+    limit_px: int = LIMIT_PX,
+    on_step: OnStep = quiet,
+) -> Look:
+    """Read the data, encode every picture once, and find what is wrong with it.
+
+    Raises:
+        NoData: nothing usable there.
+    """
+    spec = backbones.spec(backbone)
+    found = scan_all(Path(data), Path(test) if test else None)
+    return look_with(spec, open_engine(spec, device), found, limit_px=limit_px, on_step=on_step)
+
+
+def look_with(
+    spec: Spec,
+    engine: Engine,
+    found: Scan,
+    *,
+    limit_px: int = LIMIT_PX,
+    on_step: OnStep = quiet,
+) -> Look:
+    """`look` with an engine that is open already and data that were scanned."""
+    examples = found.examples
+    read = extract(examples.files(), spec, engine, limit_px=limit_px, on_step=on_step)
+    unreadable = [
+        Finding("corrupt", examples.paths[at], message, "error") for at, message in read.unreadable.items()
+    ]
+    if not len(read.rows):
+        raise NoData(
+            f"none of the {found.files} files can be read. "
+            f"First: {unreadable[0].path}: {unreadable[0].message}"
+        )
+    examples = replace(examples.take(read.rows), digests=read.digests)
+    features = _features(read, examples, spec, engine)
+    middle = time.perf_counter()
+    twins = tuple(duplicates.find(features.last(), read.pictures.thumbs, read.digests))
+    groups = duplicates.groups(len(examples), twins, examples.groups)
+    audited = check.audit(examples, read.pictures, twins, size_px=spec.preprocess.size_px)
+    findings = check.ordered([*found.findings, *unreadable, *audited])
+    seconds = {
+        "extract": read.seconds,
+        "check": time.perf_counter() - middle,
+    }
+    features = replace(features, groups=groups)
+    return Look(examples, features, read.pictures, twins, tuple(findings), found.files, read.encoded, seconds)
+
+
+def _features(read: Extraction, examples: Examples, spec: Spec, engine: Engine) -> Features:
+    alone = np.arange(len(examples), dtype=np.int64)
+    return Features(
+        read.x, examples.labels, alone, read.digests, examples.classes, spec.depths, engine.digest
+    )
+
+
+def scan_all(data: Path, test: Path | None) -> Scan:
+    """Scan the data, and a test part that lies elsewhere, as one."""
+    main = scan(data)
+    if test is None:
+        return main
+    if "test" in main.examples.parts:
+        raise Misuse(f"{data} has a test part already; leave out --test, or point at its train folder.")
+    other = scan(test)
+    at = {name: position for position, name in enumerate(main.examples.classes)}
+    names = [other.examples.classes[label] for label in other.examples.labels]
+    known = [row for row, name in enumerate(names) if name in at]
+    findings = [
+        Finding("tiny-class", name, f"class {name!r} is in the test part only and was left out", "warning")
+        for name in sorted(set(names) - at.keys())
+    ]
+    if not known:
+        raise NoData(f"{test} has none of the classes of {data}: {', '.join(main.examples.classes[:10])}.")
+    kept = other.examples.take(known)
+    joined = Examples(
+        root=Path(),
+        paths=tuple(str(file) for file in (*main.examples.files(), *kept.files())),
+        labels=np.concatenate([main.examples.labels, [at[names[row]] for row in known]]).astype(np.int64),
+        classes=main.examples.classes,
+        groups=(*main.examples.groups, *kept.groups),
+        parts=(*("train" if part == "" else part for part in main.examples.parts), *_tests(len(known))),
+        digests=(*main.examples.digests, *kept.digests),
+        infos=main.examples.infos,
+    )
+    return Scan(joined, (*main.findings, *other.findings, *findings), main.files + other.files)
+
+
+def _tests(n: int) -> list[Part]:
+    return ["test"] * n

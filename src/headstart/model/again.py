@@ -1,0 +1,39 @@
+"""Whether a model that stands there already is what the same command would make again."""
+
+from pathlib import Path
+from typing import Any
+
+from headstart.data.scan import Scan
+from headstart.errors import DamagedModel
+from headstart.files import digest_file
+from headstart.model.folder import JSON, load
+from headstart.model.model import Model
+from headstart.version import VERSION
+
+
+def same(folder: Path, found: Scan, options: dict[str, Any]) -> Model | None:
+    """The model at `folder`, if this version made it from these very files with these options, else None.
+
+    A run that was killed after its model was complete, or was simply made twice, then ends well at once.
+    """
+    if not (folder / JSON).is_file():
+        return None
+    try:
+        model = load(folder)
+    except DamagedModel:
+        return None
+    if model.report["options"] != options or model.report["version"] != VERSION:
+        return None
+    unreadable = {one["path"] for one in model.report["data"]["findings"] if one["kind"] == "corrupt"}
+    kept = {(part.path, part.label): part.digest for part in model.manifest}
+    examples = found.examples
+    for path, label, file in zip(examples.paths, examples.labels, examples.files(), strict=True):
+        digest = kept.pop((path, examples.classes[label]), None)
+        if digest is None and path in unreadable:
+            continue
+        try:
+            if digest is None or digest_file(file) != digest:
+                return None
+        except OSError:
+            return None
+    return None if kept else model

@@ -1,0 +1,201 @@
+"""The model folder: JSON, safetensors and CSV, written whole or not at all, read strictly. No pickle."""
+
+import csv
+import hashlib
+import io
+import json
+import platform
+import struct
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart import heads
+from headstart.backbones import spec_from_json
+from headstart.data.split import COLUMNS
+from headstart.errors import DamagedModel, Misuse, UnknownName
+from headstart.files import digest_bytes, folder_whole, reason
+from headstart.heads._inputs import Inputs
+from headstart.model.card import card
+from headstart.model.model import Model, Part
+from headstart.values import ClassInfo
+from headstart.version import VERSION
+
+FORMAT = 1
+JSON, WEIGHTS, SPLIT, CARD = "model.json", "weights.safetensors", "split.csv", "README.md"
+_KEYS = {
+    "format", "headstart", "classes", "infos", "backbone", "features", "head", "calibration", "thresholds",
+    "report", "libraries", "files", "digest",
+}  # fmt: skip
+_LIBRARIES = ("numpy", "openvino", "pillow", "timm", "torch")
+
+
+def save(model: Model, target: Path, *, replace: bool) -> None:
+    """Write the folder, whole or not at all. `replace` removes what stood there.
+
+    Raises:
+        OutputExists, OutputError: it cannot be put there.
+    """
+    from safetensors.numpy import save as to_bytes
+
+    arrays = {
+        "inputs.mean": model.inputs.mean,
+        "inputs.scale": model.inputs.scale,
+        "sets.scores": model.set_scores,
+        "unknown.references": model.references,
+    } | {f"head.{name}": array for name, array in model.head.arrays().items()}
+    files = {
+        WEIGHTS: to_bytes({name: np.ascontiguousarray(array) for name, array in arrays.items()}),
+        SPLIT: _split_csv(model.manifest),
+    }
+    document: dict[str, Any] = {
+        "format": FORMAT,
+        "headstart": VERSION,
+        "classes": list(model.classes),
+        "infos": {name: asdict(info) for name, info in model.infos.items()},
+        "backbone": asdict(model.backbone),
+        "features": model.features,
+        "head": {"name": model.head.name, "start": model.inputs.start, "stop": model.inputs.stop},
+        "calibration": {"temperature": model.temperature},
+        "thresholds": {"unknown": model.unknown_threshold},
+        "report": model.report,
+        "libraries": {"python": platform.python_version()} | {name: _version(name) for name in _LIBRARIES},
+        "files": {name: digest_bytes(data) for name, data in files.items()},
+    }
+    document["digest"] = _digest(document)
+    with folder_whole(target, replace=replace) as folder:
+        for name, data in files.items():
+            (folder / name).write_bytes(data)
+        (folder / JSON).write_bytes(json.dumps(document, indent=1).encode())
+        (folder / CARD).write_text(card(model), encoding="utf-8", errors="backslashreplace", newline="\n")
+
+
+def load(folder: str | Path) -> Model:
+    """Read a model folder.
+
+    Raises:
+        Misuse: there is no model at that place.
+        DamagedModel: a file is missing, changed or cut short, or was written by a later version.
+    """
+    folder = Path(folder)
+    if not (folder / JSON).is_file():
+        raise Misuse(
+            f"{folder} is not a model folder: it has no {JSON}. Models are written by: headstart train"
+        )
+    document = _document(folder / JSON)
+    files = {name: _read(folder / name) for name in (WEIGHTS, SPLIT)}
+    if document["files"].keys() != files.keys():
+        raise DamagedModel(f"{folder / JSON} lists {sorted(document['files'])}, wanted {sorted(files)}")
+    for name, data in files.items():
+        found, wanted = digest_bytes(data), document["files"][name]
+        if found != wanted:
+            raise DamagedModel(
+                f"{folder / name} was changed: SHA-256 {found}, {JSON} wants {wanted}. Train again."
+            )
+    try:
+        return _model(document, _tensors(files[WEIGHTS]), files[SPLIT])
+    except (KeyError, TypeError, ValueError, UnknownName) as error:
+        raise DamagedModel(f"{folder / JSON} does not describe a model of this version: {error}") from error
+
+
+def _document(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(_read(path))
+    except ValueError as error:
+        raise DamagedModel(f"{path} is not JSON: {error}. Train again, or restore the file.") from error
+    if not isinstance(document, dict) or "format" not in document:
+        raise DamagedModel(f"{path} is not a headstart model")
+    if document["format"] != FORMAT:
+        raise DamagedModel(
+            f"{path} has format {document['format']!r}, this headstart ({VERSION}) reads format {FORMAT}. "
+            "Install the headstart that wrote it, or train again."
+        )
+    if document.keys() != _KEYS:
+        raise DamagedModel(
+            f"{path}: missing {sorted(_KEYS - document.keys())}, unknown {sorted(document.keys() - _KEYS)}"
+        )
+    found = _digest({key: value for key, value in document.items() if key != "digest"})
+    if found != document["digest"]:
+        raise DamagedModel(f"{path} was changed: digest {found}, it says {document['digest']}. Train again.")
+    return document
+
+
+def _model(document: dict[str, Any], arrays: dict[str, Any], split: bytes) -> Model:
+    head = document["head"]
+    inputs = Inputs(head["start"], head["stop"], arrays.pop("inputs.mean"), arrays.pop("inputs.scale"))
+    width = inputs.stop - inputs.start
+    set_scores, references = arrays.pop("sets.scores"), arrays.pop("unknown.references")
+    own = {name.removeprefix("head."): array for name, array in arrays.items()}
+    model = Model(
+        classes=tuple(document["classes"]),
+        infos={name: ClassInfo(**info) for name, info in document["infos"].items()},
+        backbone=spec_from_json(document["backbone"]),
+        features=document["features"],
+        inputs=inputs,
+        head=heads.get(head["name"]).from_arrays(own),
+        temperature=document["calibration"]["temperature"],
+        set_scores=set_scores,
+        references=references,
+        unknown_threshold=document["thresholds"]["unknown"],
+        report=document["report"],
+        manifest=_manifest(split),
+    )
+    shapes = {name: array.shape for name, array in own.items()}
+    wanted = {
+        name: ((width, len(model.classes)) if len(s) == 2 else (len(model.classes),))
+        for name, s in shapes.items()
+    }
+    if shapes != wanted or inputs.mean.shape != (width,) or inputs.scale.shape != (width,):
+        raise ValueError(f"shapes {shapes}, wanted {wanted}")
+    if references.ndim != 2 or references.shape[1] != model.backbone.dim:
+        raise ValueError(f"references {references.shape}, wanted [r, {model.backbone.dim}]")
+    return model
+
+
+def _tensors(data: bytes) -> dict[str, Any]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load as from_bytes
+
+    try:
+        arrays: dict[str, Any] = from_bytes(data)
+    except (SafetensorError, struct.error) as error:
+        raise ValueError(f"{WEIGHTS}: {error}") from error
+    return arrays
+
+
+def _split_csv(manifest: tuple[Part, ...]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows((part.path, part.digest, part.label, part.group, part.part) for part in manifest)
+    return text.getvalue().encode("utf-8", "surrogateescape")
+
+
+def _manifest(data: bytes) -> tuple[Part, ...]:
+    rows = csv.reader(data.decode("utf-8", "surrogateescape").splitlines(keepends=True))
+    header = next(rows, [])
+    if tuple(header) != COLUMNS:
+        raise ValueError(f"{SPLIT} has the columns {header}, wanted {list(COLUMNS)}")
+    return tuple(Part(*row) for row in rows)
+
+
+def _digest(document: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DamagedModel(f"{path} cannot be read: {reason(error)}. Restore it, or train again.") from error
+
+
+def _version(name: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""

@@ -1,0 +1,121 @@
+"""A finished classifier as one value, and its answers. Needs NumPy only."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from headstart.evaluate import prediction_sets, softmax
+from headstart.evaluate.sets import upper_quantile
+from headstart.heads import Head
+from headstart.heads._inputs import Inputs
+from headstart.values import ClassInfo, Doubles, Floats, Halves, Spec
+
+if TYPE_CHECKING:
+    from headstart.model.predict import Prediction
+
+NEIGHBOURS = 5  # whose mean similarity tells how familiar a picture is
+COVERAGE = 0.95  # of the sets of classes, unless asked otherwise
+
+
+@dataclass(frozen=True)
+class Part:
+    """What `split.csv` says of one picture."""
+
+    path: str
+    digest: str
+    label: str
+    group: str
+    part: str
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What a model says of n pictures, row by row."""
+
+    logits: Floats  # [n, k] before calibration
+    probabilities: Doubles  # [n, k] calibrated
+    unknown_score: Doubles  # [n] 0 (the very picture) to 2; distance to the nearest training pictures
+    unknown: Sequence[bool]  # [n]
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """Backbone, inputs, head and calibration, with what was measured on the way."""
+
+    classes: tuple[str, ...]
+    infos: dict[str, ClassInfo]
+    backbone: Spec
+    features: str  # digest under which the features were kept: weights, preprocessing, engine, precision
+    inputs: Inputs
+    head: Head
+    temperature: float
+    set_scores: Floats  # [m] 1 - probability of the truth, of training pictures by fits without them
+    references: Halves  # [r, dim] last-layer features of training pictures, length one
+    unknown_threshold: float
+    report: dict[str, Any]  # the document of `train --json`
+    manifest: tuple[Part, ...]  # split.csv
+
+    def predict(
+        self, paths: str | Path | Iterable[str | Path], *, coverage: float = COVERAGE, device: str = "cpu"
+    ) -> list["Prediction"]:
+        """Answers for picture files, in the order asked; one path gives a list of one."""
+        from headstart.engines import open_engine
+        from headstart.model.predict import predict
+
+        asked = [paths] if isinstance(paths, str | Path) else paths
+        return list(predict(self, asked, open_engine(self.backbone, device), coverage=coverage))
+
+    def evaluate(self, data: str | Path, *, device: str = "cpu") -> dict[str, Any]:
+        """The document of `evaluate --json` for other labelled data; see `model.measure`."""
+        from headstart.engines import open_engine
+        from headstart.model.measure import measure
+
+        return measure(self, Path(data), open_engine(self.backbone, device))
+
+    def summary(self) -> str:
+        """What was measured, in one sentence."""
+        score = self.report["test"] or self.report["cv"]
+        low, high = score["accuracy_ci95"]
+        kind = "held out" if self.report["test"] else "cross-validated"
+        return f"accuracy {score['accuracy']:.3f} ({low:.3f} to {high:.3f}) on {score['n']} {kind} pictures"
+
+    def answer(self, x: Halves) -> Answers:
+        """Answers for features [n, all depths]. A picture's bits do not depend on its neighbours."""
+        logits = self.head.logits(self.inputs.of(x))
+        scores = np.array([self._strangeness(row) for row in self._last(x)], dtype=np.float64)
+        unknown = [bool(score > self.unknown_threshold) for score in scores]
+        return Answers(logits, softmax(logits, self.temperature), scores, unknown)
+
+    def sets(self, probabilities: Doubles, coverage: float = COVERAGE) -> list[tuple[str, ...]]:
+        """For each row the classes, likeliest first, that together hold the truth as often as asked.
+
+        Raises:
+            Misuse: `coverage` is not above 0 and at most 1.
+        """
+        threshold = upper_quantile(self.set_scores.astype(np.float64), coverage, beyond=1.0)
+        chosen = prediction_sets(probabilities, threshold)
+        order = np.argsort(-probabilities, axis=1, kind="stable")
+        return [
+            tuple(self.classes[c] for c in ranks if row[c]) for ranks, row in zip(order, chosen, strict=True)
+        ]
+
+    def _last(self, x: Halves) -> Floats:
+        last = self.backbone.depths[-1]
+        return x[:, last.start : last.stop].astype(np.float32)
+
+    def _strangeness(self, row: Floats) -> float:
+        """1 - mean cosine to the nearest references (Sun et al. 2022, arXiv:2204.06507, with a mean)."""
+        length = float(np.sqrt(np.vdot(row, row)))
+        if length == 0 or len(self._wide) == 0:
+            return 1.0
+        cosines = self._wide @ (row / np.float32(length))
+        nearest = np.sort(cosines)[-NEIGHBOURS:]
+        return round(float(np.clip(1 - nearest.mean(dtype=np.float64), 0, 2)), 6)
+
+    @cached_property
+    def _wide(self) -> Floats:
+        return self.references.astype(np.float32)

@@ -1,0 +1,27 @@
+"""One cache for the whole test run, away from the user's own; real pictures where they are."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+DATA = Path(os.environ.get("HEADSTART_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[None]:
+    """Networks are converted once, also where several processes test side by side."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base if worker_id == "master" else base.parent) / "cache"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HEADSTART_CACHE", str(shared))
+        yield
+
+
+@pytest.fixture(scope="session")
+def real() -> Path:
+    """The folder of real pictures; tests that want it are skipped where it is absent."""
+    if not DATA.is_dir():
+        pytest.skip(f"no folder of real pictures at {DATA}; set HEADSTART_DATA")
+    return DATA
