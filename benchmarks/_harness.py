@@ -115,7 +115,9 @@ def options(doc: str | None, *extra: tuple[str, dict[str, Any]]) -> Options:
     return Options(found.data, found.quick, save, found)
 
 
-def main(measure: Callable[[Options], Iterator[Result]], doc: str | None, *extra: tuple[str, dict[str, Any]]) -> None:
+def main(
+    measure: Callable[[Options], Iterator[Result]], doc: str | None, *extra: tuple[str, dict[str, Any]]
+) -> None:
     """Run a benchmark, print each result as it comes, and keep it unless told not to."""
     asked = options(doc, *extra)
     try:
@@ -154,7 +156,9 @@ def told(line: dict[str, Any]) -> str:
     """A result in two lines for reading."""
     asked = f", asked for {line['wanted']}: {'met' if line['met'] else 'MISSED'}" if line["wanted"] else ""
     ends = f" ({line['interval'][0]:g} to {line['interval'][1]:g})" if line["interval"] else ""
-    head = f"{line['claim']}: {line['value']:g} {line['unit']}{ends}{asked}; n {line['n']}, runs {line['runs']}"
+    head = (
+        f"{line['claim']}: {line['value']:g} {line['unit']}{ends}{asked}; n {line['n']}, runs {line['runs']}"
+    )
     return f"{head}\n    {json.dumps(line['detail'])}"
 
 
@@ -212,10 +216,8 @@ def machine() -> dict[str, Any]:
     name, flags = platform.processor() or platform.machine(), set[str]()
     facts = Path("/proc/cpuinfo")
     if facts.is_file():
-        rows = dict(
-            (key.strip(), value.strip())
-            for key, _, value in (row.partition(":") for row in facts.read_text(encoding="utf-8").splitlines())
-        )
+        told = (row.partition(":") for row in facts.read_text(encoding="utf-8").splitlines())
+        rows = {key.strip(): value.strip() for key, _, value in told}
         name, flags = rows.get("model name", name), set(rows.get("flags", "").split())
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
@@ -273,7 +275,9 @@ def picture_set(asked: Options, name: str) -> Path:
     """
     folder = asked.data / name
     if not folder.is_dir():
-        raise Absent(f"there is no {name} in the folder of real pictures; name it with --data or HEADSTART_DATA")
+        raise Absent(
+            f"there is no {name} in the folder of real pictures; name it with --data or HEADSTART_DATA"
+        )
     return folder
 
 

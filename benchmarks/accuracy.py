@@ -30,20 +30,33 @@ def measure(asked: Options) -> Iterator[Result]:
             found[name] = one = judged(folder, place / f"{name}-model", asked.extra.seed)
             low, high = one["interval"]
             yield Result(
-                f"test accuracy with auto, {name}", one["accuracy"], "", Bound(">=", reference), one["n"], 1,
+                f"test accuracy with auto, {name}",
+                one["accuracy"],
+                "",
+                Bound(">=", reference),
+                one["n"],
+                1,
                 (low, high),
                 {
                     "reference": reference,
                     "below_reference_by_more_than_noise": high < reference,
-                    **{key: one[key] for key in ("chosen", "seconds", "leaked", "without_leaks", "choices", "regret")},
+                    **{
+                        key: one[key]
+                        for key in ("chosen", "seconds", "leaked", "without_leaks", "choices", "regret")
+                    },
                 },
-            )  # fmt: skip
+            )
     gain = mean(found[name]["accuracy"] - reference for name, reference in REFERENCES.items())
     regret = mean(found[name]["regret"] for name in REFERENCES)
     pictures = sum(found[name]["n"] for name in REFERENCES)
     yield Result(
-        f"mean test accuracy over {len(REFERENCES)} sets, above the single-layer references", 100 * gain,
-        "points", Bound(">=", 1.5), pictures, 1, None,
+        f"mean test accuracy over {len(REFERENCES)} sets, above the single-layer references",
+        100 * gain,
+        "points",
+        Bound(">=", 1.5),
+        pictures,
+        1,
+        None,
         {
             "mean": mean(found[name]["accuracy"] for name in REFERENCES),
             "mean_of_references": mean(REFERENCES.values()),
@@ -51,12 +64,17 @@ def measure(asked: Options) -> Iterator[Result]:
                 name for name, own in REFERENCES.items() if found[name]["interval"][1] < own
             ],
         },
-    )  # fmt: skip
+    )
     yield Result(
-        f"head and depths by auto, behind the best in hindsight, mean over {len(REFERENCES)} sets", 100 * regret,
-        "points", Bound("<=", 1), pictures, 1, None,
+        f"head and depths by auto, behind the best in hindsight, mean over {len(REFERENCES)} sets",
+        100 * regret,
+        "points",
+        Bound("<=", 1),
+        pictures,
+        1,
+        None,
         {"with_hymenoptera": 100 * mean(one["regret"] for one in found.values())},
-    )  # fmt: skip
+    )
 
 
 def judged(folder: Path, out: Path, seed: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`headstart train` against fastai's `fine_tune(4)` on the same network, weights and pictures. Whole processes.
+"""`headstart train` against fastai's `fine_tune(4)`: same network, weights and pictures, whole processes.
 
 fastai lives in an environment of its own, named with `--python`:
 
@@ -19,7 +19,9 @@ SET = "hymenoptera"
 def measure(asked: Options) -> Iterator[Result]:
     """The ratio of times, and the difference in accuracy."""
     if asked.extra.python is None:
-        raise Absent("name a Python that has fastai with --python; how to get one stands at the top of this file")
+        raise Absent(
+            "name a Python that has fastai with --python; how to get one stands at the top of this file"
+        )
     other = asked.extra.python.absolute()
     if _harness.run([other, "-c", "import fastai"]).code:
         raise Absent("the Python that --python names has no fastai")
@@ -46,7 +48,13 @@ def measure(asked: Options) -> Iterator[Result]:
         mine, fastai = _harness.rounds(runs, train, tune)
     ratio, spread = _harness.ratios(fastai, mine)
     yield Result(
-        f"train, faster than fastai's fine_tune(4), {SET}", ratio, "times", Bound(">=", 30), n, runs, spread,
+        f"train, faster than fastai's fine_tune(4), {SET}",
+        ratio,
+        "times",
+        Bound(">=", 30),
+        n,
+        runs,
+        spread,
         {
             "headstart_s": median(mine),
             "headstart_stages_s": ours[-1]["seconds"],
@@ -54,13 +62,18 @@ def measure(asked: Options) -> Iterator[Result]:
             "fastai_stages_s": theirs[-1]["seconds"],
             "fastai": _version(other),
         },
-    )  # fmt: skip
+    )
     accuracy = median(one["accuracy"] for one in theirs)
     yield Result(
         f"train, more accurate than fastai's fine_tune(4), {SET}",
-        100 * (ours[-1]["test"]["accuracy"] - accuracy), "points", Bound(">=", 0), ours[-1]["test"]["n"], runs,
-        None, {"headstart": ours[-1]["test"]["accuracy"], "fastai": [one["accuracy"] for one in theirs]},
-    )  # fmt: skip
+        100 * (ours[-1]["test"]["accuracy"] - accuracy),
+        "points",
+        Bound(">=", 0),
+        ours[-1]["test"]["n"],
+        runs,
+        None,
+        {"headstart": ours[-1]["test"]["accuracy"], "fastai": [one["accuracy"] for one in theirs]},
+    )
 
 
 def _version(other: Path) -> str:

@@ -55,7 +55,12 @@ def compare(folder: Path, n: int, place: Path, runs: int) -> Iterator[Result]:
         ratio, spread = _harness.ratios(walls[way], walls[f"ours to {way}"])
         yield Result(
             f"train, faster than PyTorch {NAMES[way]} + scikit-learn, {folder.name}",
-            ratio, "times", WANTED[way], n, runs, spread,
+            ratio,
+            "times",
+            WANTED[way],
+            n,
+            runs,
+            spread,
             {
                 "headstart_s": median(walls[f"ours to {way}"]),
                 "headstart_stages_s": ours[-1]["seconds"],
@@ -65,13 +70,21 @@ def compare(folder: Path, n: int, place: Path, runs: int) -> Iterator[Result]:
                 "encoding_ratio": median(one["seconds"]["extract"] for one in found)
                 / median(one["seconds"]["extract"] for one in ours),
             },
-        )  # fmt: skip
+        )
     gain = ours[-1]["test"]["accuracy"] - max(found[-1]["accuracy"] for found in others.values())
     yield Result(
         f"train, more accurate than the better of the two, {folder.name}",
-        100 * gain, "points", Bound(">=", -100 * NOISE), ours[-1]["test"]["n"], 1, None,
-        {"headstart": ours[-1]["test"]["accuracy"], **{way: one[-1]["accuracy"] for way, one in others.items()}},
-    )  # fmt: skip
+        100 * gain,
+        "points",
+        Bound(">=", -100 * NOISE),
+        ours[-1]["test"]["n"],
+        1,
+        None,
+        {
+            "headstart": ours[-1]["test"]["accuracy"],
+            **{way: one[-1]["accuracy"] for way, one in others.items()},
+        },
+    )
 
 
 if __name__ == "__main__":

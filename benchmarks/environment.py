@@ -1,4 +1,4 @@
-"""Disk full, read-only places, no home directory: one clear line, exit code 1 or 2, nothing half, no traceback.
+"""Disk full, read-only places, no home directory: one clear line, exit code 1 or 2, nothing half.
 
 A small or read-only file system is mounted where this user may; else files are limited in size, and folders
 lose their permission to be written. What was done how stands in `detail`.
@@ -40,14 +40,21 @@ def measure(asked: Options) -> Iterator[Result]:
         for case, out in cases(folder, cache, place):
             found[case.name] = judged(case, out)
         well = _harness.run(
-            _harness.headstart("train", folder, "--out", place / "well", "--json"), cache=_harness.with_network(cache)
+            _harness.headstart("train", folder, "--out", place / "well", "--json"),
+            cache=_harness.with_network(cache),
         )
         found_well = well.code == 0
     wrong = [name for name, one in found.items() if one["wrong"]]
     yield Result(
-        "disk full, read-only places, no home: commands without a clear error", len(wrong), f"of {len(found)}",
-        Bound("==", 0), len(found), 1, None, {"cases": found, "wrong": wrong, "same_command_elsewhere": found_well},
-    )  # fmt: skip
+        "disk full, read-only places, no home: commands without a clear error",
+        len(wrong),
+        f"of {len(found)}",
+        Bound("==", 0),
+        len(found),
+        1,
+        None,
+        {"cases": found, "wrong": wrong, "same_command_elsewhere": found_well},
+    )
     assert found_well, well.err
 
 
@@ -63,14 +70,20 @@ def cases(folder: Path, cache: Path, place: Path) -> Iterator[tuple[Case, Path |
             yield Case("disk of the model full", how, _harness.headstart(*train, out), own), out
         else:
             line = _harness.headstart(*train, place / "limited")
-            yield Case("model larger than files may be", how, line, _known(folder, own), 20_000), place / "limited"
+            yield (
+                Case("model larger than files may be", how, line, _known(folder, own), 20_000),
+                place / "limited",
+            )
     with small(place / "full-cache", NETWORK_MB * 2**20) as how:
         if how == "mounted":
             _harness.with_network(place / "template-copy")
             shutil.copytree(place / "template-copy", place / "full-cache", dirs_exist_ok=True)
             _fill(place / "full-cache" / "ballast", leave=300_000)
             env = home | {"HEADSTART_CACHE": str(place / "full-cache")}
-            yield Case("disk of the features full", how, _harness.headstart(*train, place / "m1"), env), place / "m1"
+            yield (
+                Case("disk of the features full", how, _harness.headstart(*train, place / "m1"), env),
+                place / "m1",
+            )
         else:
             env = home | {"HEADSTART_CACHE": str(_harness.with_network(place / "limited-cache"))}
             line = _harness.headstart(*train, place / "m1")
@@ -85,16 +98,16 @@ def cases(folder: Path, cache: Path, place: Path) -> Iterator[tuple[Case, Path |
         yield Case("read-only place for the model", how, _harness.headstart(*train, out), own), out
         env = home | {"HEADSTART_CACHE": str(place / "locked" / "cache")}
         yield Case("read-only cache", how, _harness.headstart(*train, place / "m3"), env), place / "m3"
-    yield (
-        Case("no home directory, no HEADSTART_CACHE", "env", _harness.headstart(*train, place / "m4"), home),
-        place / "m4",
-    )
+    out = place / "m4"
+    line = _harness.headstart(*train, out)
+    yield Case("no home directory, no HEADSTART_CACHE", "env", line, home), out
     line = _harness.headstart("predict", place / "no-model", next((folder / "class-0").iterdir()))
     yield Case("no model there", "path", line, own), None
     taken = place / "taken"
     taken.write_text("a file", encoding="ascii")
     yield Case("a file in the place of the model", "path", _harness.headstart(*train, taken), own), None
-    yield Case("a file in the place of the cache", "path", _harness.headstart(*train, place / "m5"), home | {"HEADSTART_CACHE": str(taken)}), place / "m5"  # fmt: skip
+    env, out = home | {"HEADSTART_CACHE": str(taken)}, place / "m5"
+    yield Case("a file in the place of the cache", "path", _harness.headstart(*train, out), env), out
 
 
 def judged(case: Case, out: Path | None) -> dict:
@@ -118,7 +131,9 @@ def judged(case: Case, out: Path | None) -> dict:
     }
     wrong = [name for name, holds in checks.items() if holds]
     said = lines[-1] if lines else ""
-    for word in sorted({*case.env.values(), str(out or ""), str(out.parent if out else "")}, key=len, reverse=True):
+    for word in sorted(
+        {*case.env.values(), str(out or ""), str(out.parent if out else "")}, key=len, reverse=True
+    ):
         if len(word) > 1:
             said = said.replace(word, "PLACE")
     shown = " ".join("PLACE" if piece.startswith("/") else piece for piece in said.split())
@@ -161,7 +176,10 @@ def read_only(place: Path) -> Iterator[str]:
 
 def _mount(*words: str | Path) -> bool:
     line = ["mount", "-t", "tmpfs", *map(str, words[:-1]), "none", str(words[-1])]
-    return shutil.which("mount") is not None and not subprocess.run(line, capture_output=True, check=False).returncode
+    return (
+        shutil.which("mount") is not None
+        and not subprocess.run(line, capture_output=True, check=False).returncode
+    )
 
 
 def _fill(file: Path, *, leave: int) -> None:

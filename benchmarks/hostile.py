@@ -1,4 +1,4 @@
-"""300 broken, odd and malicious files beside good pictures: everything finishes and every file is accounted for.
+"""300 broken, odd and malicious files beside good pictures: all finishes, every file is accounted for.
 
 The model must be the same bits, and the parts the same rows, as when the unreadable files are not there.
 """
@@ -43,7 +43,12 @@ def measure(asked: Options) -> Iterator[Result]:
         in_order = [one["path"] for one in lines] == [str(file) for file in beside]
         yield Result(
             f"predict on {len(beside)} hostile files: unreadable ones not named, or readable ones refused",
-            len(refused ^ unread), "files", Bound("==", 0), len(beside), 1, None,
+            len(refused ^ unread),
+            "files",
+            Bound("==", 0),
+            len(beside),
+            1,
+            None,
             {
                 "answered": len(lines) - len(refused),
                 "named": len(refused),
@@ -53,7 +58,7 @@ def measure(asked: Options) -> Iterator[Result]:
                 "only_train_refuses": sorted(unread - refused)[:5],
                 "wall_s": answered.wall,
             },
-        )  # fmt: skip
+        )
         assert in_order
         assert answered.code == (1 if refused else 0), answered.err[-500:]
 
@@ -67,10 +72,20 @@ def measure(asked: Options) -> Iterator[Result]:
             if (place / "model-mixed" / name).read_bytes() != (place / "model-clean" / name).read_bytes()
         ]
         yield Result(
-            "model trained beside unreadable files: files that differ from the one without them", len(other),
-            f"of {len(SAME)}", Bound("==", 0), len(beside), 1, None,
-            {"compared": list(SAME), "differ": other, "unreadable": len(unread), "readable": len(beside) - len(unread)},
-        )  # fmt: skip
+            "model trained beside unreadable files: files that differ from the one without them",
+            len(other),
+            f"of {len(SAME)}",
+            Bound("==", 0),
+            len(beside),
+            1,
+            None,
+            {
+                "compared": list(SAME),
+                "differ": other,
+                "unreadable": len(unread),
+                "readable": len(beside) - len(unread),
+            },
+        )
 
 
 def spread(files: list[Path], target: Path) -> list[Path]:
@@ -95,13 +110,27 @@ def accounted(name: str, done: _harness.Run, unread: set[str]) -> Result:
     """How many of the files that were not used are named by no finding."""
     findings = (done.json if name == "check" else done.json["data"])["findings"]
     named = {one["path"] for one in findings} | {path for one in findings for path in one.get("others", [])}
-    kinds = {kind: sum(one["kind"] == kind for one in findings) for kind in sorted({one["kind"] for one in findings})}
+    kinds = {
+        kind: sum(one["kind"] == kind for one in findings)
+        for kind in sorted({one["kind"] for one in findings})
+    }
     missing = sorted(unread - named)
     return Result(
-        f"{name} beside hostile files: unreadable files that no finding names", len(missing), "files",
-        Bound("==", 0), len(unread), 1, None,
-        {"findings": kinds, "not_named": missing[:5], "exit_code": done.code, "wall_s": done.wall, "rss_mb": done.rss / 1e6},
-    )  # fmt: skip
+        f"{name} beside hostile files: unreadable files that no finding names",
+        len(missing),
+        "files",
+        Bound("==", 0),
+        len(unread),
+        1,
+        None,
+        {
+            "findings": kinds,
+            "not_named": missing[:5],
+            "exit_code": done.code,
+            "wall_s": done.wall,
+            "rss_mb": done.rss / 1e6,
+        },
+    )
 
 
 if __name__ == "__main__":

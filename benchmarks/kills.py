@@ -1,4 +1,4 @@
-"""SIGKILL at random moments of `train`: the same command then succeeds, and finished encoding is not done again.
+"""SIGKILL at random moments of `train`: the same command then succeeds and encodes nothing a second time.
 
 Each trial has a cold store and, every second time, an old model in the place of the new one. Train is killed
 once, at a moment drawn evenly over the time that an undisturbed run takes (every fifth in its last tenth);
@@ -7,7 +7,6 @@ end. Every picture that goes through the network is counted: more than there are
 """
 
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -19,6 +18,7 @@ from statistics import median
 import _counted
 import _generate
 import _harness
+import numpy as np
 from _harness import Bound, Options, Result
 
 SET = "hymenoptera"
@@ -30,7 +30,7 @@ SAME = "weights.safetensors"
 def measure(asked: Options) -> Iterator[Result]:
     """Kill, look, run again."""
     kills = 6 if asked.quick else asked.extra.kills
-    rng = random.Random(asked.extra.seed)
+    rng = np.random.default_rng(asked.extra.seed)
     with _harness.workplace() as place:
         if asked.quick:
             folder = _generate.folder(place / "pictures", 200, classes=4)
@@ -41,7 +41,9 @@ def measure(asked: Options) -> Iterator[Result]:
         line = _harness.python(
             _harness.HERE / "_counted.py", counter, "train", folder, "--out", out, "--force", "--json"
         )
-        whole = [_harness.ok(_harness.run(line, cache=_harness.with_network(place / "cache"))) for _ in range(2)]
+        whole = [
+            _harness.ok(_harness.run(line, cache=_harness.with_network(place / "cache"))) for _ in range(2)
+        ]
         report, lasting = whole[1].json, min(one.wall for one in whole)
         distinct, rate = report["encoded"], report["images_per_second"]
         assert _counted.read(counter) == 2 * distinct, "the count is not what train says"
@@ -56,7 +58,7 @@ def measure(asked: Options) -> Iterator[Result]:
             if trial % 2:
                 shutil.copytree(old, out)
             counter.unlink()
-            share = rng.uniform(0.9, 1.02) if trial % 5 == 4 else rng.uniform(0, 1)
+            share = float(rng.uniform(0.9, 1.02) if trial % 5 == 4 else rng.uniform())
             killed = kill(line, cache, share * lasting)
             found["done before the kill"] += not killed
             moments.append(share)
@@ -74,22 +76,42 @@ def measure(asked: Options) -> Iterator[Result]:
         left = [entry.name for entry in place.iterdir() if entry.name.startswith(".")]
     allowed = rate * LOST_S + AHEAD * (_harness.machine()["cores"] or 1)
     yield Result(
-        "killed train: runs of the same command afterwards that fail", len(failed), "of " + str(kills),
-        Bound("==", 0), kills, 1, None, {"failed": failed[:3], "moments": [min(moments), max(moments)]},
-    )  # fmt: skip
+        "killed train: runs of the same command afterwards that fail",
+        len(failed),
+        "of " + str(kills),
+        Bound("==", 0),
+        kills,
+        1,
+        None,
+        {"failed": failed[:3], "moments": [min(moments), max(moments)]},
+    )
     yield Result(
-        "killed train: half models left", found["half"], "of " + str(kills), Bound("==", 0), kills, 1, None,
+        "killed train: half models left",
+        found["half"],
+        "of " + str(kills),
+        Bound("==", 0),
+        kills,
+        1,
+        None,
         {"found": found, "leftovers_beside": len(left), "models_that_differ_from_an_undisturbed_one": differ},
-    )  # fmt: skip
+    )
     yield Result(
-        "killed train: pictures encoded twice, worst kill", max(redone, default=0), "pictures",
-        Bound("<=", round(allowed)), kills, 1, None,
+        "killed train: pictures encoded twice, worst kill",
+        max(redone, default=0),
+        "pictures",
+        Bound("<=", round(allowed)),
+        kills,
+        1,
+        None,
         {
-            "sum": sum(redone), "median": median(redone), "distinct": distinct, "share_redone":
-            sum(redone) / (distinct * kills), "pictures_per_second": rate,
+            "sum": sum(redone),
+            "median": median(redone),
+            "distinct": distinct,
+            "share_redone": sum(redone) / (distinct * kills),
+            "pictures_per_second": rate,
             "bound": f"{LOST_S} s of encoding and {AHEAD} pictures under way for each core",
         },
-    )  # fmt: skip
+    )
 
 
 def kill(line: list[str], cache: Path, after_s: float) -> bool:
@@ -110,4 +132,6 @@ def state(out: Path, cache: Path) -> str:
 
 
 if __name__ == "__main__":
-    _harness.main(measure, __doc__, ("--kills", {"type": int, "default": 50}), ("--seed", {"type": int, "default": 0}))
+    _harness.main(
+        measure, __doc__, ("--kills", {"type": int, "default": 50}), ("--seed", {"type": int, "default": 0})
+    )

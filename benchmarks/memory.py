@@ -42,16 +42,33 @@ def measure(asked: Options) -> Iterator[Result]:
     grown = math.log(last["pictures"] / before["pictures"])
     slope = math.log(last["wall_s"] / before["wall_s"]) / grown
     per_picture = (last["rss_mb"] - before["rss_mb"]) * 1e6 / (last["pictures"] - before["pictures"])
-    detail = {"sizes": found, "bytes_for_each_more": per_picture, "second_run": {"wall_s": again.wall, "rss_mb": again.rss / 1e6}}
+    detail = {
+        "sizes": found,
+        "bytes_for_each_more": per_picture,
+        "second_run": {"wall_s": again.wall, "rss_mb": again.rss / 1e6},
+    }
     count = f"{last['pictures']:,} pictures"
     yield Result(
-        f"train on {count}, peak memory", last["rss_mb"], "MB", Bound("<", 2000), last["pictures"], 1, None, detail
+        f"train on {count}, peak memory",
+        last["rss_mb"],
+        "MB",
+        Bound("<", 2000),
+        last["pictures"],
+        1,
+        None,
+        detail,
     )
     stages = {name: _slope(found, name) for name in ("scan", "extract", "head", "evaluate")}
     yield Result(
-        f"train on {count}, time grows with this power of their number", slope, "",
-        Bound("<=", 1.1), last["pictures"], 1, None, {"stages": stages},
-    )  # fmt: skip
+        f"train on {count}, time grows with this power of their number",
+        slope,
+        "",
+        Bound("<=", 1.1),
+        last["pictures"],
+        1,
+        None,
+        {"stages": stages},
+    )
 
 
 def _slope(found: list[dict], stage: str) -> float:
@@ -62,4 +79,8 @@ def _slope(found: list[dict], stage: str) -> float:
 
 
 if __name__ == "__main__":
-    _harness.main(measure, __doc__, ("--sizes", {"type": lambda text: tuple(map(int, text.split(","))), "default": SIZES}))
+    _harness.main(
+        measure,
+        __doc__,
+        ("--sizes", {"type": lambda text: tuple(map(int, text.split(","))), "default": SIZES}),
+    )

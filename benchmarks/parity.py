@@ -1,4 +1,4 @@
-"""The same picture gets the same answer on every road: OpenVINO and PyTorch, evaluate, predict of one and of many."""
+"""One picture, one answer: OpenVINO and PyTorch, train and evaluate, predict of one and of many."""
 
 import os
 from collections.abc import Iterator
@@ -44,20 +44,40 @@ def measure(asked: Options) -> Iterator[Result]:
         n = sum(one["n"] for one in cosines.values())
         yield Result(
             "features, OpenVINO against PyTorch float32, least cosine over every picture",
-            min(min(one["all depths"], one["last"]) for one in cosines.values()), "", Bound(">", 0.999), n, 1, None,
+            min(min(one["all depths"], one["last"]) for one in cosines.values()),
+            "",
+            Bound(">", 0.999),
+            n,
+            1,
+            None,
             {"sets": cosines, "precision": fast.precision},
-        )  # fmt: skip
+        )
     pictures = sum(one["n"] for one in judged.values())
     yield Result(
         "test pictures judged otherwise on PyTorch float32, most in any set",
-        max(abs(one["right_openvino"] - one["right_torch"]) for one in judged.values()), "pictures",
-        Bound("<=", 1), pictures, 1, None, judged,
-    )  # fmt: skip
-    differ = {key: sum(one[key] for one in judged.values()) for key in next(iter(judged.values())) if "differ" in key}
+        max(abs(one["right_openvino"] - one["right_torch"]) for one in judged.values()),
+        "pictures",
+        Bound("<=", 1),
+        pictures,
+        1,
+        None,
+        judged,
+    )
+    differ = {
+        key: sum(one[key] for one in judged.values())
+        for key in next(iter(judged.values()))
+        if "differ" in key
+    }
     yield Result(
         "pictures on which train, evaluate, predict of one or predict of many disagree in any bit",
-        sum(differ.values()), "pictures", Bound("==", 0), pictures, 1, None, differ,
-    )  # fmt: skip
+        sum(differ.values()),
+        "pictures",
+        Bound("==", 0),
+        pictures,
+        1,
+        None,
+        differ,
+    )
     assert np.isfinite(n)
 
 
@@ -71,7 +91,9 @@ def compared(model: Any, folder: Path, fast: Any, exact: Any) -> dict[str, Any]:
     parts = {part.path: part for part in model.manifest if part.part == "test"}
     files, truth = [folder / path for path in parts], [part.label for part in parts.values()]
     loaded = load(Path(folder.parent / f"{folder.name}-model"))
-    reports = {name: evaluate(loaded, folder, engine) for name, engine in (("openvino", fast), ("torch", exact))}
+    reports = {
+        name: evaluate(loaded, folder, engine) for name, engine in (("openvino", fast), ("torch", exact))
+    }
     many = list(predict(loaded, files, fast))
     each = [next(iter(predict(loaded, [file], fast))) for file in files]
     kept = extract(files, model.backbone, fast)  # what train and evaluate judge: features from the store

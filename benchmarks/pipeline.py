@@ -72,7 +72,11 @@ def one_set(name: str, files: list[Path], spec: Any, engine: Any, place: Path, r
     extraction, decoded, encoded = (median(own) for own in rates)
     return Result(
         f"extraction, share of what decoding and network alone allow, {name}",
-        100 * median(shares), "%", Bound(">=", 90), len(files), runs,
+        100 * median(shares),
+        "%",
+        Bound(">=", 90),
+        len(files),
+        runs,
         _harness.ends([100 * share for share in shares]),
         {
             "pictures_per_second": extraction,
@@ -83,7 +87,7 @@ def one_set(name: str, files: list[Path], spec: Any, engine: Any, place: Path, r
             "workers": engine.workers,
             "precision": engine.precision,
         },
-    )  # fmt: skip
+    )
 
 
 def _rate(work: Callable[[Any], None], items: Sequence[Any], workers: int) -> float:

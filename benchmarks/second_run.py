@@ -20,7 +20,7 @@ def measure(asked: Options) -> Iterator[Result]:
     runs = 1 if asked.quick else asked.extra.runs
     with _harness.workplace() as place:
         source = _harness.picture_set(asked, SET)
-        folder = _harness.some(source / "train", place / "pictures", 30 if asked.quick else 10_000)
+        folder = _harness.some(source / "train", place / "pictures", 55 if asked.quick else 10_000)
         n = len(_harness.pictures(folder))
         cache = _harness.with_network(place / "cache")
 
@@ -54,27 +54,47 @@ def measure(asked: Options) -> Iterator[Result]:
             }
         named = {head: one for head, one in found.items() if head != "auto"}
         slowest = max(named, key=lambda head: named[head]["beyond_start_s"])
-        for title, head in ((f"other head ({slowest} is the slowest)", slowest), ("other seed, head auto", "auto")):
+        for title, head in (
+            (f"other head ({slowest} is the slowest)", slowest),
+            ("other seed, head auto", "auto"),
+        ):
             yield Result(
-                f"second train, {title}, beyond process start", found[head]["beyond_start_s"], "s",
-                Bound("<", 2), n, runs, found[head]["spread_s"],
+                f"second train, {title}, beyond process start",
+                found[head]["beyond_start_s"],
+                "s",
+                Bound("<", 2),
+                n,
+                runs,
+                found[head]["spread_s"],
                 {"first_wall_s": first.wall, **(found if head == slowest else {})},
-            )  # fmt: skip
+            )
 
         added = [file for file in _harness.pictures(source / "test") if file.parent.name == "cat"][:NEW]
         for file in added:
             shutil.copy(file, folder / "cat" / f"added-{file.name}")
         done = train()
         yield Result(
-            "ten pictures added, encoded", done.json["encoded"], "pictures", Bound("==", NEW), n + NEW, 1, None,
+            "ten pictures added, encoded",
+            done.json["encoded"],
+            "pictures",
+            Bound("==", NEW),
+            n + NEW,
+            1,
+            None,
             {"wall_s": done.wall, "stages_s": done.json["seconds"]},
-        )  # fmt: skip
+        )
         folder = folder.rename(place / "another-name")
         done = train()
         yield Result(
-            "folder renamed, encoded", done.json["encoded"], "pictures", Bound("==", 0), n + NEW, 1, None,
+            "folder renamed, encoded",
+            done.json["encoded"],
+            "pictures",
+            Bound("==", 0),
+            n + NEW,
+            1,
+            None,
             {"wall_s": done.wall},
-        )  # fmt: skip
+        )
 
 
 if __name__ == "__main__":

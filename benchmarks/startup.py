@@ -46,24 +46,44 @@ def measure(asked: Options) -> Iterator[Result]:
         rss = max(memory[::2]) / 1e6  # in turn: predict, torch, predict …
         ratio, spread = _harness.ratios(answered, torch)
         yield Result(
-            "predict of one picture, process start included", median(answered), "s", Bound("<", 0.7), 1, runs,
+            "predict of one picture, process start included",
+            median(answered),
+            "s",
+            Bound("<", 0.7),
+            1,
+            runs,
             _harness.ends(answered),
-        )  # fmt: skip
+        )
         yield Result("predict of one picture, peak memory", rss, "MB", Bound("<", 300), 1, runs)
         yield Result(
-            "predict of one picture, of the time that `python -c 'import torch'` takes", 100 * ratio, "%",
-            Bound("<", 50), 1, runs, (100 * spread[0], 100 * spread[1]),
+            "predict of one picture, of the time that `python -c 'import torch'` takes",
+            100 * ratio,
+            "%",
+            Bound("<", 50),
+            1,
+            runs,
+            (100 * spread[0], 100 * spread[1]),
             {"predict_s": median(answered), "import_torch_s": median(torch)},
-        )  # fmt: skip
-        commands = {"predict": ["predict", model, one], "train, network kept": train, "help": ["train", "--help"]}
+        )
+        commands = {
+            "predict": ["predict", model, one],
+            "train, network kept": train,
+            "help": ["train", "--help"],
+        }
         found = {}
         for name, words in commands.items():
             done = _harness.ok(_harness.run(_harness.python("-c", LOADED, *words), cache=cache))
             found[name] = done.err.split()[-1] == "True"
         yield Result(
-            "commands that import torch: predict, train with a kept network, help", sum(found.values()),
-            "of 3", Bound("==", 0), 0, 1, None, found,
-        )  # fmt: skip
+            "commands that import torch: predict, train with a kept network, help",
+            sum(found.values()),
+            "of 3",
+            Bound("==", 0),
+            0,
+            1,
+            None,
+            found,
+        )
 
 
 if __name__ == "__main__":

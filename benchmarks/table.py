@@ -14,8 +14,8 @@ import _harness
 README = _harness.ROOT / "README.md"
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
 ORDER = (
-    "against_plain", "pipeline", "against_fastai", "second_run", "startup", "memory", "accuracy", "duplicates",
-    "hostile", "kills", "environment", "parity",
+    "against_plain", "pipeline", "against_fastai", "second_run", "startup", "memory", "accuracy",
+    "duplicates", "hostile", "kills", "environment", "parity",
 )  # fmt: skip
 SIGNS = {">=": "≥", "<=": "≤", "==": "="}
 
@@ -81,7 +81,7 @@ def _wanted(line: dict[str, Any]) -> str:
 
 def _number(value: float, unit: str) -> str:
     shown = f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.3g}"
-    return f"{shown}×" if unit == "times" else f"{shown} {_cell(unit)}".strip()
+    return f"{shown}\N{MULTIPLICATION SIGN}" if unit == "times" else f"{shown} {_cell(unit)}".strip()
 
 
 def _where(lines: list[dict[str, Any]]) -> list[str]:
@@ -96,8 +96,9 @@ def _where(lines: list[dict[str, Any]]) -> list[str]:
     first, last = min(line["date"] for line in lines)[:10], max(line["date"] for line in lines)[:10]
     when = first if first == last else f"{first} to {last}"
     return [
-        f"Measured {when} on {_cell('; '.join(places))}. Times are ratios or medians within one run, in brackets",
-        "the least and largest; each script can be run alone and appends its line to",
+        f"Measured {when} on {_cell('; '.join(places))}.",
+        "Times are ratios or medians within one run, in brackets the least and largest;",
+        "each script can be run alone and appends its line to",
         "[results.jsonl](benchmarks/results.jsonl).",
     ]
 

@@ -5,6 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same examples on every machine, and no time limit per example: machines are shared and noisy.
+settings.register_profile("headstart", deadline=None, derandomize=True)
+settings.load_profile("headstart")
 
 DATA = Path(os.environ.get("HEADSTART_DATA", Path(__file__).parents[2] / "shared" / "data"))
 

@@ -1,6 +1,7 @@
 """Toy pictures and folders of them: learnable in seconds, no two alike unless asked."""
 
-from collections.abc import Mapping
+import csv
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,3 +30,39 @@ def folder(place: Path, classes: Mapping[str, int], *, first: int = 0, jitter: f
             suffix = ("png", "jpg")[number % 2]
             picture(tint, number, jitter=jitter).save(own / f"{number:04d}.{suffix}")
     return place
+
+
+def once(place: Path, build: Callable[[Path], object]) -> Path:
+    """`place`, built when it is asked for the first time. Not to be changed by whoever asks."""
+    if not place.exists():
+        part = place.with_name(f"{place.name}.part")
+        build(part)
+        part.rename(place)
+    return place
+
+
+def photos(base: Path) -> Path:
+    """72 pictures of three classes that are not quite told apart: too few for a test part."""
+    return once(base / "photos", lambda at: folder(at, dict.fromkeys(TINTS, 24), jitter=30))
+
+
+def album(base: Path) -> Path:
+    """510 pictures, the first 72 those of `photos`: enough for a test part."""
+    return once(base / "album", lambda at: folder(at, dict.fromkeys(TINTS, 170), jitter=30))
+
+
+def parted(base: Path) -> Path:
+    """36 pictures to learn from and 18 to be tested with: quick, for there is nothing to cross-validate."""
+
+    def build(at: Path) -> None:
+        folder(at / "train", dict.fromkeys(TINTS, 12), jitter=30)
+        folder(at / "test", dict.fromkeys(TINTS, 6), first=12, jitter=30)
+
+    return once(base / "parted", build)
+
+
+def table(file: Path, rows: Iterable[Sequence[object]], header: str = "path,label") -> Path:
+    """A CSV file with these rows."""
+    with file.open("w", encoding="utf-8", errors="surrogateescape", newline="") as out:
+        csv.writer(out).writerows([header.split(","), *rows])
+    return file

@@ -47,8 +47,9 @@ def test_facts_agree_with_the_library_that_holds_the_architecture() -> None:
         assert np.allclose(facts["std"], spec.preprocess.std, atol=0.004)
         assert model.num_features == spec.dim
         assert sum(p.numel() for p in model.parameters()) == spec.parameters
-        assert [block[-1].conv_pwl.out_channels if hasattr(block[-1], "conv_pwl") else block[-1].conv_pw.out_channels
-                for block in model.blocks] == [stage.channels for stage in spec.stages]  # fmt: skip
+        last = [block[-1] for block in model.blocks]
+        widths = [(one.conv_pwl if hasattr(one, "conv_pwl") else one.conv_pw).out_channels for one in last]
+        assert widths == [stage.channels for stage in spec.stages]
 
 
 def test_openvino_gives_what_pytorch_gives(engine: engines.Engine, pictures: Bytes) -> None:
@@ -135,7 +136,8 @@ def test_a_damaged_kept_network_is_made_again(engine: engines.Engine, pictures: 
     assert len(network_files()) == 4
 
 
-def test_a_kept_network_needs_no_torch(engine: engines.Engine) -> None:
+@pytest.mark.usefixtures("engine")
+def test_a_kept_network_needs_no_torch() -> None:
     code = (
         "import sys\nfrom headstart import backbones\nfrom headstart.engines import open_engine\n"
         f"open_engine(backbones.spec({SPEC.name!r}))\n"

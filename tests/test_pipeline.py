@@ -201,7 +201,7 @@ def test_answers_come_while_more_is_awaited(photos: list[Path]) -> None:
 
     def files() -> Iterator[Path]:
         yield photos[1]
-        go_on.wait(5)
+        go_on.wait(2)
 
     items = pipeline.run(files(), Toy(workers=2), PREPROCESS)
     begin = time.perf_counter()
@@ -209,7 +209,7 @@ def test_answers_come_while_more_is_awaited(photos: list[Path]) -> None:
     waited = time.perf_counter() - begin
     go_on.set()
     items.close()
-    assert waited < 2
+    assert waited < 1
 
 
 def test_large_and_special_files_are_not_read(

@@ -9,7 +9,9 @@ from headstart.cli.train import told
 
 
 @click.command("demo")
-@click.option("--dir", "folder", default="headstart-demo", show_default=True, type=_options.PATH)
+@click.option(
+    "--dir", "folder", default="headstart-demo", show_default=True, type=_options.PATH, help="Folder for it."
+)
 @_options.as_json
 def command(folder: Path, json: bool) -> None:
     """The whole road on an embedded sample of scanned digits."""

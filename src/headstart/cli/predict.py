@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 @click.argument("model", type=_options.PATH)
 @click.argument("paths", nargs=-1, required=True)
 @click.option(
-    "--format", "form", default="table", show_default=True, type=click.Choice(["table", "csv", "jsonl"])
+    "--format",
+    "form",
+    default="table",
+    show_default=True,
+    type=click.Choice(["table", "csv", "jsonl"]),
+    help="How the answers are written.",
 )
 @click.option(
     "--top", default=1, show_default=True, type=click.IntRange(1), help="Classes per picture to show."

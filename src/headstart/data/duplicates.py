@@ -165,7 +165,7 @@ def bar(cosine: Floats, weight: Floats, usual: float) -> Doubles:
         weight: How many pixels carry the likeness, [p].
         usual: How alike pictures of one kind are in this set.
     """
-    agreed = np.clip(LEAST + (AGREED - cosine) / 3, LEAST, SURE)
+    agreed = np.clip(LEAST + (AGREED - cosine.astype(np.float64)) / 3, LEAST, SURE)
     needed = np.where(weight < SPARSE, SURE_IF_SPARSE, agreed)
     found: Doubles = np.maximum(needed, np.interp(usual, USUAL, USUAL_BARS))
     return found

@@ -8,7 +8,8 @@ logits) stands in the same file; `choose` compares them.
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar, Self, TypeVar
 
 import numpy as np
@@ -83,16 +84,23 @@ def rowwise(z: Floats, weight: Floats) -> Floats:
     return np.stack([row @ weight for row in z]) if len(z) else np.zeros((0, weight.shape[1]), np.float32)
 
 
-def side_by_side(work: Callable[[T], None], items: Iterable[T]) -> None:
-    """Call `work` on each item, on as many threads as there are cores; BLAS gets one thread in each.
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """BLAS gets one thread per call.
 
     NumPy and SciPy bring a pool of BLAS threads each, and these wait for one another by spinning: measured
-    on two busy cores, fifteen times slower than one thread. One thread per product also keeps the bits.
+    on two busy cores, ten times slower than one thread. One thread per product also keeps the bits.
     """
-    from concurrent.futures import ThreadPoolExecutor
-
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(cores()) as pool:
+    with threadpool_limits(limits=1, user_api="blas"):
+        yield
+
+
+def side_by_side(work: Callable[[T], None], items: Iterable[T]) -> None:
+    """Call `work` on each item, on as many threads as there are cores. To be used in `one_thread_each`."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(cores()) as pool:
         for done in [pool.submit(work, item) for item in items]:
             done.result()

@@ -4,6 +4,7 @@ Everything is judged on the same grouped folds of the training part; the tempera
 ships with comes from the winner's out-of-fold logits.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,7 @@ MANY = (
     1000  # pictures from which five folds do; fewer get ten, so that the fits are nearly as good as the final
 )
 NEAR = 1.02  # a head that is this much more surprised than the best is not looked into further
+SCOUT = "ridge"  # finds the depth set for a head that is asked for alone and is slow to fit
 
 
 @dataclass(frozen=True)
@@ -64,72 +66,121 @@ def choose(train: Features, *, head: str = "auto", seed: int = 0) -> Fitted:
         UnknownName: no such head.
         TooFewExamples: fewer than two classes, or no class with two groups of pictures.
     """
-    tried = [heads.get(name) for name in (heads.names() if head == "auto" else [head])]
-    sample = _sample(train)
-    folds = _folds(sample, seed)
-    rows = np.flatnonzero(folds >= 0)
-    problems: dict[str, tuple[Inputs, Problem]] = {}
-    kept: dict[tuple[str, str, float], tuple[Trial, Doubles]] = {}
+    with heads.one_thread_each():
+        return _choose(
+            train, [heads.get(name) for name in (heads.names() if head == "auto" else [head])], seed
+        )
 
-    def look(part: type[Head], depths: str, penalty: float) -> None:
-        if (part.name, depths, penalty) in kept:
-            return
-        if depths not in problems:
-            inputs = Inputs.fit(train, depths)
-            problem = Problem(inputs.of(sample.x), sample.y, len(train.classes), folds)
-            problems[depths] = inputs, problem
-        logits = part.out_of_fold(problems[depths][1], penalty=penalty)[rows]
-        if not np.isfinite(logits).all():
-            raise NotFinite(f"head {part.name} gave a logit that is not finite")
-        warmth = temperature(logits, sample.y[rows])
-        probabilities = softmax(logits, warmth)
-        right = float((probabilities.argmax(1) == sample.y[rows]).mean())
-        trial = Trial(part.name, depths, penalty, warmth, nll(sample.y[rows], probabilities), right)
-        kept[part.name, depths, penalty] = trial, probabilities
 
-    def best_of(part: type[Head] | None = None) -> Trial:
-        trials = [trial for trial, _ in kept.values() if part is None or trial.head == part.name]
-        return min(trials, key=lambda trial: trial.nll)
-
-    def climb(part: type[Head], depths: str) -> None:
-        """From a middling penalty to its neighbours, as long as that is better."""
-        at = len(part.penalties) // 2
-        look(part, depths, part.penalties[at])
-        if part.is_descent and best_of(part).nll > NEAR * best_of().nll:
-            return
-        while True:
-            for near in range(max(0, at - 1), min(len(part.penalties), at + 2)):
-                look(part, depths, part.penalties[near])
-            own = [trial for trial, _ in kept.values() if (trial.head, trial.depths) == (part.name, depths)]
-            best = part.penalties.index(min(own, key=lambda trial: trial.nll).penalty)
-            if best == at:
-                return
-            at = best
-
-    direct = [part for part in tried if not part.is_descent]
+def _choose(train: Features, tried: list[type[Head]], seed: int) -> Fitted:
+    search = _Search(train, _sample(train), seed)
+    scouts = [part for part in tried if not part.is_descent] or [heads.get(SCOUT)]
 
     def look_at(depths: str) -> None:
-        for part in direct:
-            if depths in part.depths and len(rows) > MANY:
-                look(part, depths, part.penalties[len(part.penalties) // 2])
+        for part in scouts:
+            if depths in part.depths and len(search.rows) > MANY:
+                search.look(part, depths, middle(part))
             elif depths in part.depths:
-                climb(part, depths)
+                search.climb(part, depths)
 
     heads.side_by_side(look_at, DEPTH_SETS)
-    for part in direct:
-        climb(part, best_of(part).depths)
+    for part in scouts:
+        search.climb(part, search.best([part]).depths)
     for part in tried:
-        if part.is_descent:
-            for depths in (best_of().depths,) if kept else part.depths:
-                climb(part, depths)
-    best = best_of()
-    inputs, problem = problems[best.depths]
-    if len(sample) < len(train):
+        if part.is_descent and (len(tried) == 1 or search.promises(part, search.best().depths)):
+            search.climb(part, search.best().depths)
+    best = search.best(tried)
+    inputs, problem = search.problem(best.depths)
+    if len(search.sample) < len(train):
         problem = Problem(inputs.of(train.x), train.y, len(train.classes), np.zeros(len(train), np.int64))
     fitted = heads.get(best.head).fit(problem, penalty=best.penalty)
-    trials = tuple(sorted((trial for trial, _ in kept.values()), key=lambda trial: trial.nll))
-    held_out = kept[best.head, best.depths, best.penalty][1]
-    return Fitted(inputs, fitted, best, trials, held_out, sample.y[rows])
+    asked = [part.name for part in tried]
+    trials = sorted((trial for trial in search.trials() if trial.head in asked), key=lambda trial: trial.nll)
+    held_out = search.probabilities(best)
+    return Fitted(inputs, fitted, best, tuple(trials), held_out, search.sample.y[search.rows])
+
+
+def middle(part: type[Head]) -> float:
+    """The penalty from which the search starts."""
+    return part.penalties[len(part.penalties) // 2]
+
+
+class _Search:
+    """Trials made so far, each once. Threads may look at different depth sets at the same time."""
+
+    def __init__(self, train: Features, sample: Features, seed: int) -> None:
+        self.sample = sample
+        self.folds = _folds(sample, seed)
+        self.rows = np.flatnonzero(self.folds >= 0)
+        self._train = train
+        self._problems: dict[str, tuple[Inputs, Problem]] = {}
+        self._kept: dict[tuple[str, str, float], tuple[Trial, Doubles]] = {}
+
+    def problem(self, depths: str) -> tuple[Inputs, Problem]:
+        """The inputs of a depth set, and the problem on the sampled rows."""
+        if depths not in self._problems:
+            inputs = Inputs.fit(self._train, depths)
+            z = inputs.of(self.sample.x)
+            self._problems[depths] = inputs, Problem(z, self.sample.y, len(self.sample.classes), self.folds)
+        return self._problems[depths]
+
+    def look(self, part: type[Head], depths: str, penalty: float) -> Trial:
+        """The trial of this head, depth set and penalty."""
+        if (part.name, depths, penalty) not in self._kept:
+            logits = part.out_of_fold(self.problem(depths)[1], penalty=penalty)
+            loss, warmth, probabilities = self._judge(part, logits, self.rows)
+            right = float((probabilities.argmax(1) == self.sample.y[self.rows]).mean())
+            trial = Trial(part.name, depths, penalty, warmth, loss, right)
+            self._kept[part.name, depths, penalty] = trial, probabilities
+        return self._kept[part.name, depths, penalty][0]
+
+    def climb(self, part: type[Head], depths: str) -> None:
+        """From a middling penalty to its neighbours, as long as that is better."""
+        at = part.penalties.index(middle(part))
+        while True:
+            near = part.penalties[max(0, at - 1) : at + 2]
+            best = min((self.look(part, depths, penalty) for penalty in near), key=lambda trial: trial.nll)
+            if best.penalty == part.penalties[at]:
+                return
+            at = part.penalties.index(best.penalty)
+
+    def promises(self, part: type[Head], depths: str) -> bool:
+        """Whether a slow head comes near the best; where pictures are many, on one fold."""
+        if len(self.rows) <= MANY:
+            return self.look(part, depths, middle(part)).nll <= NEAR * self.best().nll
+        first = np.flatnonzero(self.folds == 0)
+        problem = Problem(
+            self.problem(depths)[1].z,
+            self.sample.y,
+            len(self.sample.classes),
+            np.where(self.folds == 0, 0, -1),
+        )
+        loss, _, _ = self._judge(part, part.out_of_fold(problem, penalty=middle(part)), first)
+        rival = self.probabilities(self.best())[np.isin(self.rows, first)]
+        return loss <= NEAR * nll(self.sample.y[first], rival)
+
+    def trials(self) -> list[Trial]:
+        """All trials, in the order in which they were made."""
+        return [trial for trial, _ in list(self._kept.values())]
+
+    def best(self, parts: Sequence[type[Head]] = ()) -> Trial:
+        """The least surprised trial of these heads, or of all."""
+        names = [part.name for part in parts]
+        return min(
+            (trial for trial in self.trials() if not names or trial.head in names),
+            key=lambda trial: trial.nll,
+        )
+
+    def probabilities(self, trial: Trial) -> Doubles:
+        """What a trial said of each of `rows`, calibrated."""
+        return self._kept[trial.head, trial.depths, trial.penalty][1]
+
+    def _judge(self, part: type[Head], logits: Doubles, rows: Ints) -> tuple[float, float, Doubles]:
+        if not np.isfinite(logits[rows]).all():
+            raise NotFinite(f"head {part.name} gave a logit that is not finite: the features are damaged.")
+        warmth = temperature(logits[rows], self.sample.y[rows])
+        probabilities = softmax(logits[rows], warmth)
+        return nll(self.sample.y[rows], probabilities), warmth, probabilities
 
 
 def _sample(train: Features) -> Features:
@@ -151,7 +202,7 @@ def _folds(train: Features, seed: int) -> Ints:
         raise TooFewExamples("a classifier needs pictures of at least two classes.")
     if max(groups_of) < 2:
         raise TooFewExamples(
-            "no class has two pictures that are not twins of each other: nothing can be held out. Add pictures."
+            "no class has two pictures that are not twins: nothing can be held out. Add pictures."
         )
     wanted = min(5 if len(train) > MANY else 10, len(np.unique(train.groups)))
     found = deal_folds(train.y, train.groups, train.digests, wanted, seed=seed)
