@@ -47,7 +47,7 @@ def main() -> None:
         ended = time.perf_counter()
         _, right = learner.validate()
     report = {
-        "accuracy": float(right),
+        "accuracy": round(float(right) * len(loaders.valid_ds)) / len(loaders.valid_ds),
         "n": len(loaders.valid_ds),
         "train": len(loaders.train_ds),
         "seconds": {"load": started - begin, "fine_tune": ended - started},

@@ -32,17 +32,20 @@ def measure(asked: Options) -> Iterator[Result]:
         runs = 1 if asked.quick else asked.extra.runs
         ours: list[dict] = []
         theirs: list[dict] = []
+        work = {"headstart": 0.0, "fastai": 0.0}
 
         def train() -> float:
             cache = _harness.with_network(place / "cache")
             line = _harness.headstart("train", folder, "--out", place / "model", "--force", "--json")
             done = _harness.ok(_harness.run(line, cache=cache))
             ours.append(done.json)
+            work["headstart"] += done.cpu
             return done.wall
 
         def tune() -> float:
             done = _harness.ok(_harness.run([other, _harness.HERE / "_fastai.py", folder], cwd=place))
             theirs.append(done.json)
+            work["fastai"] += done.cpu
             return done.wall
 
         mine, fastai = _harness.rounds(runs, train, tune)
@@ -60,6 +63,7 @@ def measure(asked: Options) -> Iterator[Result]:
             "headstart_stages_s": ours[-1]["seconds"],
             "fastai_s": median(fastai),
             "fastai_stages_s": theirs[-1]["seconds"],
+            "cpu_seconds_ratio": work["fastai"] / work["headstart"],
             "fastai": _version(other),
         },
     )

@@ -31,6 +31,7 @@ def compare(folder: Path, n: int, place: Path, runs: int) -> Iterator[Result]:
     """headstart, plain, headstart, plain in bf16, and again."""
     ours: list[dict] = []
     others: dict[str, list[dict]] = {"plain": [], "bf16": []}
+    work = {"ours": 0.0, "plain": 0.0, "bf16": 0.0}  # seconds of CPU
     walls: dict[str, list[float]] = {"plain": [], "bf16": [], "ours to plain": [], "ours to bf16": []}
 
     def train() -> float:
@@ -39,12 +40,14 @@ def compare(folder: Path, n: int, place: Path, runs: int) -> Iterator[Result]:
         done = _harness.ok(_harness.run(line, cache=cache))
         assert done.json["encoded"] == n, "the store was not cold, or there are copies"
         ours.append(done.json)
+        work["ours"] += done.cpu
         return done.wall
 
     def plainly(way: str) -> float:
         more = ["--bf16"] if way == "bf16" else []
         done = _harness.ok(_harness.run(_harness.python(_harness.HERE / "_plain.py", folder, *more)))
         others[way].append(done.json)
+        work[way] += done.cpu
         return done.wall
 
     for _ in range(runs):
@@ -67,6 +70,7 @@ def compare(folder: Path, n: int, place: Path, runs: int) -> Iterator[Result]:
                 "headstart_precision": ours[-1]["precision"],
                 "plain_s": median(walls[way]),
                 "plain_stages_s": found[-1]["seconds"],
+                "cpu_seconds_ratio": 2 * work[way] / work["ours"],  # ours ran once for each of them
                 "encoding_ratio": median(one["seconds"]["extract"] for one in found)
                 / median(one["seconds"]["extract"] for one in ours),
             },

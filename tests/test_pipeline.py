@@ -78,7 +78,9 @@ def bad(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     (place / "cut.png").write_bytes((place / "whole.png").read_bytes()[:-500])
     (place / "folder.jpg").mkdir()
     (place / "copy.jpg").write_text("hello")
-    return [place / name for name in ("text.jpg", "empty.png", "cut.png", "absent.png", "folder.jpg", "copy.jpg")]
+    return [
+        place / name for name in ("text.jpg", "empty.png", "cut.png", "absent.png", "folder.jpg", "copy.jpg")
+    ]
 
 
 @pytest.fixture(autouse=True)

@@ -66,7 +66,9 @@ def bits(folder: Path) -> bytes:
 
 
 @pytest.mark.parametrize("head", ["auto", "lda"])
-def test_same_pictures_same_bits_wherever_they_lie(photos: Path, parted: Path, tmp_path: Path, head: str) -> None:
+def test_same_pictures_same_bits_wherever_they_lie(
+    photos: Path, parted: Path, tmp_path: Path, head: str
+) -> None:
     data = parted if head == "auto" else photos
     first = train(data, out=tmp_path / "one", head=head)
     shutil.copytree(data, tmp_path / "deep" / "moved", copy_function=shutil.copyfile)
@@ -97,7 +99,9 @@ def test_another_seed_deals_other_parts(album: Path, album_model: Model, tmp_pat
 
 def test_unreadable_files_are_named_and_change_nothing(parted: Path, tmp_path: Path) -> None:
     shutil.copytree(parted, tmp_path / "mixed")
-    (tmp_path / "mixed" / "train" / "red" / "0003a.jpg").write_bytes(b"\xff\xd8\xff\xe0 not much of a picture")
+    (tmp_path / "mixed" / "train" / "red" / "0003a.jpg").write_bytes(
+        b"\xff\xd8\xff\xe0 not much of a picture"
+    )
     (tmp_path / "mixed" / "train" / "blue" / "empty.png").write_bytes(b"")
     (tmp_path / "mixed" / "train" / "blue" / "notes.txt").write_text("no picture")
     plain = train(parted, out=tmp_path / "plain", head="lda")
@@ -201,7 +205,9 @@ def test_twins_never_straddle(album: Path, tmp_path: Path) -> None:
 def test_groups_of_the_user_never_straddle(album: Path, tmp_path: Path) -> None:
     files = sorted(album.rglob("*.*"))
     rows = [(file, file.parent.name, f"patient {int(file.stem) // 5}") for file in files]
-    model = train(make.table(tmp_path / "t.csv", rows, "path,label,group"), out=tmp_path / "m", head="prototypes")
+    model = train(
+        make.table(tmp_path / "t.csv", rows, "path,label,group"), out=tmp_path / "m", head="prototypes"
+    )
     of_patient: dict[int, set[str]] = {}
     for part in model.manifest:
         of_patient.setdefault(int(Path(part.path).stem) // 5, set()).add(part.part)
@@ -289,7 +295,9 @@ def test_the_document_has_the_keys_of_the_contract(name: str, request: pytest.Fi
 
 def test_progress_ends_at_the_number_of_files(parted: Path, tmp_path: Path) -> None:
     steps: list[tuple[int, int]] = []
-    train(parted, out=tmp_path / "m", head="prototypes", on_step=lambda done, total: steps.append((done, total)))
+    train(
+        parted, out=tmp_path / "m", head="prototypes", on_step=lambda done, total: steps.append((done, total))
+    )
     assert steps == [(done, 54) for done in range(1, 55)]
 
 
@@ -302,7 +310,9 @@ def test_check_says_what_train_would(photos: Path) -> None:
 # -- the place of the model -------------------------------------------------------------------------------
 
 
-def test_the_default_place_bears_the_name_of_the_data(photos: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_default_place_bears_the_name_of_the_data(
+    photos: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     table = make.table(tmp_path / "list.v2.csv", [])
     monkeypatch.chdir(photos)
     for data, name in ((photos, "photos-model"), (Path(), "photos-model"), (table, "list.v2-model")):
@@ -372,7 +382,9 @@ def test_a_command_whose_answer_would_differ_is_not_taken_for_the_same(
     if change == "group":
         make.table(data, [[*row[:2], f"g{at % 9}", row[3]] for at, row in enumerate(rows)], header)
     elif change == "split":
-        make.table(data, [[*row[:3], "test" if at % 4 == 0 else "train"] for at, row in enumerate(rows)], header)
+        make.table(
+            data, [[*row[:3], "test" if at % 4 == 0 else "train"] for at, row in enumerate(rows)], header
+        )
     elif change == "repaired":
         make.picture((160, 100, 90), 999).save(odd)
     elif change == "title":
@@ -442,7 +454,9 @@ def test_only_unreadable_files_are_refused(tmp_path: Path) -> None:
         train(tmp_path / "data", out=tmp_path / "m")
 
 
-def test_a_table_of_parts_without_training_pictures_is_refused(album: Path, base: Path, tmp_path: Path) -> None:
+def test_a_table_of_parts_without_training_pictures_is_refused(
+    album: Path, base: Path, tmp_path: Path
+) -> None:
     with (base / "album-model" / SPLIT).open(newline="") as lines:
         rows = [(row["digest"], "test") for row in csv.DictReader(lines)]
     split = make.table(tmp_path / "s.csv", rows, "digest,part")

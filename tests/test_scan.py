@@ -91,6 +91,7 @@ def test_many_of_one_sort_are_told_once_with_their_number(tmp_path: Path) -> Non
     assert by_folder == {"a": 1, "b": SHOWN}
     (told,) = (one for one in found.findings if one.path == "a")
     assert told.message.startswith(f"{SHOWN + 1} files that are not pictures, the first: a/000.txt")
+    assert told.others == tuple(f"a/{i:03d}.txt" for i in range(SHOWN + 1))
 
 
 def test_content_decides_for_files_without_a_pictures_suffix(tmp_path: Path) -> None:

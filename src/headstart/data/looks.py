@@ -39,9 +39,7 @@ class Looks:
 
     likeness: Floats  # [p] correlation of the detail, -1..1
     mirrored: NDArray[np.bool_]  # [p]
-    frame: (
-        Floats  # [p, 4] scale and shift (in sides) across, scale and shift down, of the second in the first
-    )
+    frame: Floats  # [p, 4] of the second in the first: scale and shift (in sides) across, then down
     brightness: Floats  # [p] mean of the second less mean of the first, in grey levels, where they overlap
     contrast: Floats  # [p] spread of the second over spread of the first, where they overlap
     weight: Floats  # [p] how many of the pixels carry the likeness: few where there is only a dot

@@ -18,7 +18,8 @@ PICTURE_SUFFIXES = {
     ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib",
     ".tif", ".tiff", ".avif", ".heic", ".heif", ".hif",
 }  # fmt: skip
-SHOWN = 20  # findings of one sort in one folder; more become one, with their number
+SHOWN = 20  # findings of one sort in one folder; more become one that names them
+NAMED = 1000  # files that such a finding names; of a million, the number is told
 _SEVERITY: dict[Kind, Severity] = {
     "corrupt": "error", "tiny-class": "warning", "label-conflict": "warning",
     "duplicate": "note", "ignored": "note",
@@ -29,7 +30,7 @@ Identity = tuple[int, int]
 
 
 class Notes:
-    """Collects findings of few sorts about many files: past `SHOWN` of one sort in one place, only counts.
+    """Collects findings of few sorts about many files: past `SHOWN` of one sort in one place, one.
 
     The place is the folder of each file, or the `table` that names them all.
     """
@@ -43,7 +44,7 @@ class Notes:
         """One more finding. `sort` says in the plural what such findings are."""
         key = (self._table or path.rpartition("/")[0] or ".", sort)
         number = self._number[key] = self._number.get(key, 0) + 1
-        if number <= SHOWN:
+        if number <= NAMED:
             found = Finding(kind, shown(path), message, _SEVERITY[kind])
             self._found.setdefault(key, []).append(found)
 
@@ -56,7 +57,8 @@ class Notes:
                 told += found
             else:
                 message = f"{number:,} {sort}, the first: {', '.join(one.path for one in found[:3])}"
-                told.append(Finding(found[0].kind, shown(place), message, found[0].severity))
+                others = tuple(one.path for one in found)
+                told.append(Finding(found[0].kind, shown(place), message, found[0].severity, others))
         return tuple(sorted(told, key=lambda one: (one.path, one.kind, one.message)))
 
 
