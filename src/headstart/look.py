@@ -13,6 +13,7 @@ from headstart.data.scan import Scan, scan
 from headstart.engines import Engine, open_engine
 from headstart.errors import Misuse, NoData
 from headstart.features.extract import Extraction, OnStep, extract, quiet
+from headstart.heads import one_thread_each
 from headstart.modalities.image import LIMIT_PX
 from headstart.values import Examples, Features, Finding, Part, Pictures, Spec
 
@@ -84,7 +85,8 @@ def look_with(
     examples = replace(examples.take(read.rows), digests=read.digests)
     features = _features(read, examples, spec, engine)
     middle = time.perf_counter()
-    twins = tuple(duplicates.find(features.last(), read.pictures.thumbs, read.digests))
+    with one_thread_each():
+        twins = tuple(duplicates.find(features.last(), read.pictures.thumbs, read.digests))
     groups = duplicates.groups(len(examples), twins, examples.groups)
     audited = check.audit(examples, read.pictures, twins, size_px=spec.preprocess.size_px)
     findings = check.ordered([*found.findings, *unreadable, *audited])

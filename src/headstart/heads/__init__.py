@@ -1,7 +1,7 @@
 """Heads turn features into logits over the user's classes: one file each, behind one contract.
 
 A head sees *inputs*: features of the chosen depths, standardised (`heads/_inputs.py`). What a head of each
-kind needs for choosing (its penalties, its out-of-fold logits) stands in the same file; `_choose` compares them.
+kind needs for choosing (its penalties, its out-of-fold logits) stands in the same file; `_choose` compares.
 """
 
 import importlib
