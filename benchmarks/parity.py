@@ -21,14 +21,14 @@ def measure(asked: Options) -> Iterator[Result]:
     from headstart.engines import open_engine
     from headstart.features.extract import extract
 
+    folders = {name: _harness.picture_set(asked, name) for name in (*BARE, *LABELLED)}
     spec = backbones.spec(backbones.DEFAULT)
     with _harness.workplace() as place:
         os.environ["HEADSTART_CACHE"] = str(_harness.with_network(place / "cache"))
         fast, exact = open_engine(spec, "cpu"), open_engine(spec, "torch")
         cosines: dict[str, Any] = {}
         judged: dict[str, Any] = {}
-        for name in (*BARE, *LABELLED):
-            source = _harness.picture_set(asked, name)
+        for name, source in folders.items():
             folder = _harness.some(source, place / name, 4 if asked.quick else 10_000)
             files = sorted(file for file in folder.rglob("*") if file.is_file())
             ours, theirs = (extract(files, spec, engine) for engine in (fast, exact))

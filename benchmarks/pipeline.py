@@ -24,13 +24,13 @@ def measure(asked: Options) -> Iterator[Result]:
     from headstart import backbones
     from headstart.engines import open_engine
 
+    folders = {name: _harness.picture_set(asked, name) for name in SETS}
     spec = backbones.spec(backbones.DEFAULT)
     with _harness.workplace() as place:
         os.environ["HEADSTART_CACHE"] = str(_harness.with_network(place / "cache"))
         engine = open_engine(spec)
-        for name in SETS:
-            files = _harness.pictures(_harness.picture_set(asked, name))
-            files = files[:: 4 if asked.quick else 1]
+        for name, folder in folders.items():
+            files = _harness.pictures(folder)[:: 4 if asked.quick else 1]
             yield one_set(name, files, spec, engine, place, 2 if asked.quick else asked.extra.runs)
 
 

@@ -11,7 +11,7 @@ TINTS = {"blue": (90, 110, 170), "green": (100, 160, 110), "red": (165, 105, 95)
 
 
 def picture(tint: tuple[int, int, int], number: int, *, jitter: float = 18.0, side: int = 72) -> Image.Image:
-    """Soft noise around a colour that strays by `jitter`: numbers 0, 1, … give strangers, the same number the same."""
+    """Soft noise around a colour that strays by `jitter`. Other numbers give strangers."""
     rng = np.random.default_rng([number, *tint])
     base = np.array(tint) + rng.normal(0, jitter, 3)
     rough = base + rng.normal(0, 45, (9, 9, 1)) + rng.normal(0, 12, (9, 9, 3))
@@ -20,7 +20,7 @@ def picture(tint: tuple[int, int, int], number: int, *, jitter: float = 18.0, si
 
 
 def folder(place: Path, classes: Mapping[str, int], *, first: int = 0, jitter: float = 18.0) -> Path:
-    """A folder with so many pictures of each class; names beyond red, green and blue get colours of their own."""
+    """A folder with so many pictures of each class; other names than those above get colours of their own."""
     for name, count in classes.items():
         own = place / name
         own.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -245,7 +246,9 @@ def test_odd_names_come_back_in_every_format(model: Path, some: list[str], tmp_p
     assert [os.fsencode(json.loads(line)["path"]) for line in said.out.splitlines()] == ODD
     said = run("predict", model, "--format", "csv", "--", *ODD, cwd=tmp_path)
     rows = list(csv.reader(io.StringIO(said.out, newline="")))[1:]
-    assert [row[0] for row in rows] == [name.decode(errors="backslashreplace") for name in ODD]
+    assert [row[0] for row in rows] == [
+        os.fsdecode(name).encode(errors="backslashreplace").decode() for name in ODD
+    ]
     said = run("predict", model, "--", *ODD, cwd=tmp_path)
     assert len(said.out.splitlines()) == 1 + len(
         ODD
@@ -285,17 +288,20 @@ def test_a_terminal_that_knows_few_letters_gets_the_rest_escaped(
 
 
 def test_a_program_that_asks_again_after_each_answer_is_answered(model: Path, some: list[str]) -> None:
-    process = spawn("predict", model, "-", "--format", "jsonl", stdin=subprocess.PIPE)
-    assert process.stdin is not None
-    assert process.stdout is not None
-    killer = threading.Timer(15, process.kill)
-    killer.start()
-    for path in some[:3]:
-        process.stdin.write(path.encode() + b"\n")
-        process.stdin.flush()
-        assert json.loads(process.stdout.readline() or b"{}").get("path") == path
-    killer.cancel()
-    process.communicate(timeout=15)
+    with spawn("predict", model, "-", "--format", "jsonl", stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        killer = threading.Timer(10, process.kill)
+        killer.start()
+        said = []
+        for path in some[:3]:
+            with suppress(BrokenPipeError):
+                process.stdin.write(path.encode() + b"\n")
+                process.stdin.flush()
+            said.append(json.loads(process.stdout.readline() or b"{}").get("path"))
+        process.communicate()
+        killer.cancel()
+    assert said == some[:3]
     assert process.returncode == 0
 
 
@@ -394,23 +400,20 @@ def test_a_full_disk_under_the_output_is_an_error_and_not_a_crash(
 
 @pytest.mark.parametrize("form", ["table", "csv", "jsonl"])
 def test_a_reader_that_goes_away_ends_it_quietly(model: Path, parted: Path, form: str) -> None:
-    process = spawn("predict", model, *[parted] * 20, "--format", form)
-    assert process.stdout is not None
-    assert process.stderr is not None
-    process.stdout.readline()
-    process.stdout.close()
-    assert process.wait(60) == 1
-    assert process.stderr.read() == b""
-    process.stderr.close()
+    with spawn("predict", model, *[parted] * 20, "--format", form) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        err = process.stderr.read()
+    assert (process.returncode, err) == (1, b"")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="other signals there")
 @pytest.mark.parametrize("what", ["predict", "waiting", "train"])
-def test_an_interrupt_ends_it_at_once(
-    model: Path, parted: Path, some: list[str], tmp_path: Path, what: str
-) -> None:
+def test_an_interrupt_ends_it_at_once(model: Path, parted: Path, tmp_path: Path, what: str) -> None:
     arguments: dict[str, list[object]] = {
-        "predict": ["predict", model, *[parted] * 200, "--format", "jsonl"],
+        "predict": ["predict", model, *[parted] * 400, "--format", "csv"],
         "waiting": ["predict", model, "-", "--format", "jsonl"],
         "train": ["train", tmp_path / "data", "--out", tmp_path / "m"],
     }
@@ -419,22 +422,22 @@ def test_an_interrupt_ends_it_at_once(
             place = tmp_path / "data" / "ab"[number % 2]
             place.mkdir(parents=True, exist_ok=True)
             Image.new("L", (8000, 6000 + number), number).save(place / f"{number}.png", compress_level=1)
-    process = spawn(*arguments[what], stdin=subprocess.PIPE)
-    assert process.stdout is not None
-    if what == "predict":
-        process.stdout.readline()
-    else:
-        time.sleep(1.5)
-    process.send_signal(signal.SIGINT)
-    begin = time.perf_counter()
-    killer = threading.Timer(10, process.kill)
-    killer.start()
-    out, err = process.stdout.read(), process.stderr.read() if process.stderr else b""
-    code = process.wait()
-    killer.cancel()
-    process.communicate()
+    with spawn(*arguments[what], stdin=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        if what == "predict":
+            process.stdout.readline()
+        else:
+            time.sleep(1.5)
+        process.send_signal(signal.SIGINT)
+        begin = time.perf_counter()
+        killer = threading.Timer(10, process.kill)
+        killer.start()
+        code = process.wait()  # with its stdin open
+        killer.cancel()
+        waited = time.perf_counter() - begin
+        out, err = process.communicate()
     assert code == 130, err
-    assert time.perf_counter() - begin < 5
+    assert waited < 5
     assert b"interrupted" in err
     assert b"Traceback" not in out + err
     assert not (tmp_path / "m").exists()
@@ -460,7 +463,7 @@ def test_the_face_fits_into_eighty_columns(
     ):
         said = call(capfd, *arguments)
         assert said.code == 0
-        own = [line for line in said.out.splitlines() if str(tmp_path) not in line]  # a path is never cut
+        own = [line for line in said.out.splitlines() if "/" not in line]  # a path is never cut
         assert max(map(len, own)) <= WIDTH, max(own, key=len)
 
 
@@ -475,7 +478,7 @@ def test_many_classes_stay_a_short_table(capfd: pytest.CaptureFixture[str], tmp_
     assert said.code == 0
     assert len(said.out.splitlines()) < 45
     assert "the other 95 classes" in said.out
-    assert max(len(line) for line in said.out.splitlines() if str(tmp_path) not in line) <= WIDTH
+    assert max(len(line) for line in said.out.splitlines() if "/" not in line) <= WIDTH
 
 
 def test_a_leak_is_said_beside_the_score(

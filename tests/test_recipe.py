@@ -160,7 +160,7 @@ def test_parts_of_the_user_are_kept(album: Path, tmp_path: Path) -> None:
     assert model.report["test"]["n"] == 24
 
 
-def test_a_test_part_from_elsewhere_goes_by_names(photos: Path, album: Path, tmp_path: Path) -> None:
+def test_a_test_part_from_elsewhere_goes_by_names(photos: Path, tmp_path: Path) -> None:
     """The classes there are fewer, one is unknown, and so their positions differ."""
     make.folder(tmp_path / "other", {"azure": 2, "green": 9, "red": 9}, first=40, jitter=30)
     model = train(photos, out=tmp_path / "m", test=tmp_path / "other", head="lda")
@@ -169,8 +169,8 @@ def test_a_test_part_from_elsewhere_goes_by_names(photos: Path, album: Path, tmp
     assert model.report["test"]["accuracy"] > 0.6
     assert model.report["data"]["train"] == 72
     assert any(one["path"] == "azure" for one in model.report["data"]["findings"])
+    make.folder(tmp_path / "strange", {"azure": 2})
     with pytest.raises(NoData, match="none of the classes"):
-        make.folder(tmp_path / "strange", {"azure": 2})
         train(photos, out=tmp_path / "n", test=tmp_path / "strange")
 
 
@@ -268,7 +268,8 @@ def test_one_judged_class_is_no_judgement(tmp_path: Path) -> None:
 # -- the document -----------------------------------------------------------------------------------------
 
 KEYS = {
-    "model", "classes", "data", "backbone", "head", "tune", "test", "cv", "seconds", "images_per_second", "version",
+    "model", "classes", "data", "backbone", "head", "tune", "test", "cv", "seconds", "images_per_second",
+    "version",
 }  # fmt: skip
 SCORE = {
     "n", "accuracy", "accuracy_ci95", "macro_f1", "nll", "ece", "brier", "per_class", "confusion",
@@ -481,8 +482,8 @@ def test_a_name_with_a_typo_is_explained(parted: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_thousand_classes_of_two(tmp_path: Path) -> None:
-    make.folder(tmp_path / "data", {f"class {number:04d}": 2 for number in range(1000)}, jitter=60)
+def test_hundreds_of_classes_of_two(tmp_path: Path) -> None:
+    make.folder(tmp_path / "data", {f"class {number:04d}": 2 for number in range(300)}, jitter=60)
     report = train(tmp_path / "data", out=tmp_path / "m").report
-    assert report["cv"]["n"] > 1900
+    assert report["cv"]["n"] > 550
     assert report["seconds"]["head"] + report["seconds"]["evaluate"] < 120
