@@ -6,11 +6,13 @@ that a script works; their figures are printed and never kept.
 """
 
 import argparse
+import hashlib
 import json
 import math
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -120,6 +122,7 @@ def main(
 ) -> None:
     """Run a benchmark, print each result as it comes, and keep it unless told not to."""
     asked = options(doc, *extra)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that folders are removed then, too
     try:
         for result in measure(asked):
             line = to_line(result, asked)
@@ -287,6 +290,11 @@ def pictures(folder: Path) -> list[Path]:
     for file in found:
         file.read_bytes()
     return found
+
+
+def distinct(files: Sequence[Path]) -> int:
+    """How many different contents these files have."""
+    return len({hashlib.sha256(file.read_bytes()).digest() for file in files})
 
 
 def some(source: Path, target: Path, per_class: int) -> Path:

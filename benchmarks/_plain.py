@@ -1,6 +1,6 @@
 """The plain way to a classifier on frozen features, as most people write it; prints accuracy and seconds.
 
-    python benchmarks/_plain.py FOLDER [--bf16]
+    python benchmarks/_plain.py FOLDER [--channels-last] [--bf16]
 
 Each picture goes through Pillow and a DataLoader with two workers, then through timm's network in PyTorch;
 scikit-learn fits a standardised logistic regression on the last layer's features, the penalty chosen among
@@ -60,12 +60,14 @@ def part(folder: Path, classes: list[str]) -> Pictures:
     return Pictures(files, labels)
 
 
-def encode(network: torch.nn.Module, pictures: Pictures, *, bf16: bool) -> tuple[np.ndarray, np.ndarray]:
+def encode(
+    network: torch.nn.Module, pictures: Pictures, *, channels_last: bool, bf16: bool
+) -> tuple[np.ndarray, np.ndarray]:
     """Features [n, d] of the last layer, and labels [n]."""
     found, labels = [], []
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
         for batch, own in DataLoader(pictures, BATCH, num_workers=WORKERS):
-            if bf16:
+            if channels_last:
                 batch = batch.contiguous(memory_format=torch.channels_last)
             features = network.forward_head(network.forward_features(batch), pre_logits=True)
             found.append(features.float().numpy())
@@ -77,6 +79,7 @@ def main() -> None:
     """Features of the training part, the head, the accuracy on the other part."""
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--channels-last", action="store_true")
     parser.add_argument("--bf16", action="store_true")
     asked = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
@@ -85,11 +88,12 @@ def main() -> None:
     (other,) = (name for name in parts if name != "train")
     classes = sorted(folder.name for folder in parts["train"].iterdir())
     network = load(backbones.spec("efficientnet_lite0"))
-    if asked.bf16:
+    if asked.channels_last:
         network = network.to(memory_format=torch.channels_last)
+    how = {"channels_last": asked.channels_last, "bf16": asked.bf16}
     started = time.perf_counter()
-    x, y = encode(network, part(parts["train"], classes), bf16=asked.bf16)
-    test_x, test_y = encode(network, part(parts[other], classes), bf16=asked.bf16)
+    x, y = encode(network, part(parts["train"], classes), **how)
+    test_x, test_y = encode(network, part(parts[other], classes), **how)
     encoded = time.perf_counter()
     search = GridSearchCV(
         make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),

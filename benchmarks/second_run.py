@@ -32,7 +32,7 @@ def measure(asked: Options) -> Iterator[Result]:
             return _harness.ok(_harness.run(_harness.headstart("--version"), cache=cache)).wall
 
         first = train()
-        assert first.json["encoded"] == n
+        assert first.json["encoded"] == _harness.distinct(_harness.pictures(folder))
         found: dict[str, dict] = {}
         for seed, head in enumerate(HEADS, 1):
             again: list[_harness.Run] = []

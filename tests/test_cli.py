@@ -211,7 +211,8 @@ def test_folders_patterns_and_stdin_give_the_same(
     wanted = call(capfd, "predict", model, *files, "--format", "jsonl").out
     ways: list[tuple[list[str], str | None]] = [
         ([str(place)], None), ([f"{place}/0*.*"], None), ([f"{parted}/**/red/001[2-7].*"], None),
-        (["-"], "\n".join(files)), (["-"], "\r\n".join(files) + "\r\n\r\n"), ([files[0], "-"], "\n".join(files[1:])),
+        (["-"], "\n".join(files)), (["-"], "\r\n".join(files) + "\r\n\r\n"),
+        ([files[0], "-"], "\n".join(files[1:])),
     ]  # fmt: skip
     for paths, stdin in ways:
         said = call(capfd, "predict", model, *paths, "--format", "jsonl", stdin=stdin)

@@ -396,13 +396,13 @@ def test_nothing_left_to_judge_is_said(parted: Path, parted_folder: Path) -> Non
 
 
 def test_classes_go_by_name(album_model: Model, tmp_path: Path) -> None:
-    make.folder(tmp_path / "data", {"azure": 3, "green": 12, "red": 12}, first=300, jitter=30)
+    make.folder(tmp_path / "data", {"violet": 3, "green": 12, "red": 12}, first=300, jitter=30)
     found = album_model.evaluate(tmp_path / "data")
     assert found["classes"] == ["blue", "green", "red"]
     assert [one["n"] for one in found["test"]["per_class"].values()] == [0, 12, 12]
     assert found["test"]["accuracy"] > 0.6
-    assert [one["path"] for one in found["data"]["findings"] if one["kind"] == "ignored"] == ["azure"]
-    make.folder(tmp_path / "strange", {"azure": 3})
+    assert [one["path"] for one in found["data"]["findings"] if one["kind"] == "ignored"] == ["violet"]
+    make.folder(tmp_path / "strange", {"violet": 3})
     with pytest.raises(NoData, match="none of the model's classes: blue, green, red"):
         album_model.evaluate(tmp_path / "strange")
 

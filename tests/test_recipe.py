@@ -162,14 +162,14 @@ def test_parts_of_the_user_are_kept(album: Path, tmp_path: Path) -> None:
 
 def test_a_test_part_from_elsewhere_goes_by_names(photos: Path, tmp_path: Path) -> None:
     """The classes there are fewer, one is unknown, and so their positions differ."""
-    make.folder(tmp_path / "other", {"azure": 2, "green": 9, "red": 9}, first=40, jitter=30)
+    make.folder(tmp_path / "other", {"violet": 2, "green": 9, "red": 9}, first=40, jitter=30)
     model = train(photos, out=tmp_path / "m", test=tmp_path / "other", head="lda")
     assert model.classes == ("blue", "green", "red")
     assert [one["n"] for one in model.report["test"]["per_class"].values()] == [0, 9, 9]
     assert model.report["test"]["accuracy"] > 0.6
     assert model.report["data"]["train"] == 72
-    assert any(one["path"] == "azure" for one in model.report["data"]["findings"])
-    make.folder(tmp_path / "strange", {"azure": 2})
+    assert any(one["path"] == "violet" for one in model.report["data"]["findings"])
+    make.folder(tmp_path / "strange", {"violet": 2})
     with pytest.raises(NoData, match="none of the classes"):
         train(photos, out=tmp_path / "n", test=tmp_path / "strange")
 

@@ -122,6 +122,7 @@ def _csv(one: "Prediction", top: int, first: bool) -> None:
         writer.writerow(["path", "label", "probability", "unknown", "unknown_score", "set", "error", *others])
     more = [cell for label, probability in ranked for cell in (label, f"{probability:.6g}")]
     known = one.error is None
+    more += [""] * (2 * (top - 1) - len(more))
     row = [
         one.path,
         one.label,

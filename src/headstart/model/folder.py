@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import json
+import math
 import platform
 import struct
 from dataclasses import asdict
@@ -29,6 +30,19 @@ _KEYS = {
     "format", "headstart", "classes", "infos", "backbone", "features", "head", "calibration", "thresholds",
     "report", "libraries", "files", "digest",
 }  # fmt: skip
+_REPORT = {
+    "model",
+    "classes",
+    "data",
+    "backbone",
+    "head",
+    "tune",
+    "test",
+    "cv",
+    "options",
+    "seconds",
+    "version",
+}
 _LIBRARIES = ("numpy", "openvino", "pillow", "timm", "torch")
 
 
@@ -80,14 +94,14 @@ def load(folder: str | Path) -> Model:
         DamagedModel: a file is missing, changed or cut short, or was written by a later version.
     """
     folder = Path(folder)
-    if not (folder / JSON).is_file():
+    if not _is_file(folder / JSON):
         raise Misuse(
             f"{folder} is not a model folder: it has no {JSON}. Models are written by: headstart train"
         )
     document = _document(folder / JSON)
     files = {name: _read(folder / name) for name in (WEIGHTS, SPLIT)}
-    if document["files"].keys() != files.keys():
-        raise DamagedModel(f"{folder / JSON} lists {sorted(document['files'])}, wanted {sorted(files)}")
+    if not isinstance(document["files"], dict) or document["files"].keys() != files.keys():
+        raise DamagedModel(f"{folder / JSON} lists the files {document['files']}, wanted {sorted(files)}")
     for name, data in files.items():
         found, wanted = digest_bytes(data), document["files"][name]
         if found != wanted:
@@ -96,14 +110,14 @@ def load(folder: str | Path) -> Model:
             )
     try:
         return _model(document, _tensors(files[WEIGHTS]), files[SPLIT])
-    except (KeyError, TypeError, ValueError, UnknownName) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, UnknownName) as error:
         raise DamagedModel(f"{folder / JSON} does not describe a model of this version: {error}") from error
 
 
 def _document(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(_read(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DamagedModel(f"{path} is not JSON: {error}. Train again, or restore the file.") from error
     if not isinstance(document, dict) or "format" not in document:
         raise DamagedModel(f"{path} is not a headstart model")
@@ -125,11 +139,10 @@ def _document(path: Path) -> dict[str, Any]:
 def _model(document: dict[str, Any], arrays: dict[str, Any], split: bytes) -> Model:
     head = document["head"]
     inputs = Inputs(head["start"], head["stop"], arrays.pop("inputs.mean"), arrays.pop("inputs.scale"))
-    width = inputs.stop - inputs.start
     set_scores, references = arrays.pop("sets.scores"), arrays.pop("unknown.references")
     own = {name.removeprefix("head."): array for name, array in arrays.items()}
     model = Model(
-        classes=tuple(document["classes"]),
+        classes=tuple(_list(document["classes"])),
         infos={name: ClassInfo(**info) for name, info in document["infos"].items()},
         backbone=spec_from_json(document["backbone"]),
         features=document["features"],
@@ -142,16 +155,52 @@ def _model(document: dict[str, Any], arrays: dict[str, Any], split: bytes) -> Mo
         report=document["report"],
         manifest=_manifest(split),
     )
-    shapes = {name: array.shape for name, array in own.items()}
-    wanted = {
-        name: ((width, len(model.classes)) if len(s) == 2 else (len(model.classes),))
-        for name, s in shapes.items()
-    }
-    if shapes != wanted or inputs.mean.shape != (width,) or inputs.scale.shape != (width,):
-        raise ValueError(f"shapes {shapes}, wanted {wanted}")
-    if references.ndim != 2 or references.shape[1] != model.backbone.dim:
-        raise ValueError(f"references {references.shape}, wanted [r, {model.backbone.dim}]")
+    _check(model, own)
     return model
+
+
+def _check(model: Model, own: dict[str, Any]) -> None:
+    """Everything that a wrong answer could come from, told as a ValueError."""
+    names, width, k = model.classes, model.inputs.stop - model.inputs.start, len(model.classes)
+    if not all(isinstance(name, str) for name in names) or len(set(names)) != k or k < 2:
+        raise ValueError(f"classes {names!r} are not two or more different names")
+    if not 0 <= model.inputs.start < model.inputs.stop <= model.backbone.depths[-1].stop:
+        raise ValueError(
+            f"inputs {model.inputs.start} to {model.inputs.stop} of {model.backbone.depths[-1].stop}"
+        )
+    numbers = (model.temperature, model.unknown_threshold)
+    if not all(isinstance(one, float) and math.isfinite(one) for one in numbers) or model.temperature <= 0:
+        raise ValueError(f"temperature and threshold {numbers} are not numbers that can be")
+    if not isinstance(model.report, dict) or not model.report.keys() >= _REPORT:
+        raise ValueError("the report is not that of a training run")
+    if own.keys() != model.head.arrays().keys():
+        raise ValueError(f"arrays {sorted(own)}, wanted {sorted(model.head.arrays())}")
+    wanted: dict[str, tuple[Any, tuple[int, ...]]] = {
+        name: (array, (width, k) if array.ndim == 2 else (k,)) for name, array in own.items()
+    }
+    wanted |= {"mean": (model.inputs.mean, (width,)), "scale": (model.inputs.scale, (width,))}
+    wanted["scores"] = model.set_scores, (model.set_scores.size,)
+    for name, (array, shape) in wanted.items():
+        if array.shape != shape or array.dtype != np.float32 or not np.isfinite(array).all():
+            raise ValueError(f"array {name!r} is {array.dtype}{array.shape}, wanted finite float32{shape}")
+    rows = model.references
+    if rows.ndim != 2 or rows.shape[1] != model.backbone.dim or rows.dtype != np.float16:
+        raise ValueError(f"references {rows.dtype}{rows.shape}, wanted float16[r, {model.backbone.dim}]")
+    if not np.isfinite(rows).all():
+        raise ValueError("references are not finite")
+
+
+def _list(found: Any) -> list[Any]:
+    if not isinstance(found, list):
+        raise ValueError(f"{found!r} is not a list")
+    return found
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name too long, or with a NUL in it
+        return False
 
 
 def _tensors(data: bytes) -> dict[str, Any]:
@@ -166,15 +215,17 @@ def _tensors(data: bytes) -> dict[str, Any]:
 
 
 def _split_csv(manifest: tuple[Part, ...]) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    text = io.StringIO(newline="")
+    # Python before 3.13 does not quote a lone carriage return by itself
+    odd = any("\r" in part.path + part.label for part in manifest)
+    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL if odd else csv.QUOTE_MINIMAL)
     writer.writerow(COLUMNS)
     writer.writerows((part.path, part.digest, part.label, part.group, part.part) for part in manifest)
     return text.getvalue().encode("utf-8", "surrogateescape")
 
 
 def _manifest(data: bytes) -> tuple[Part, ...]:
-    rows = csv.reader(data.decode("utf-8", "surrogateescape").splitlines(keepends=True))
+    rows = csv.reader(io.StringIO(data.decode("utf-8", "surrogateescape"), newline=""))
     header = next(rows, [])
     if tuple(header) != COLUMNS:
         raise ValueError(f"{SPLIT} has the columns {header}, wanted {list(COLUMNS)}")

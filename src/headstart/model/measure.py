@@ -56,7 +56,7 @@ def measure(
     read = extract(examples.files(), model.backbone, engine, limit_px=limit_px, on_step=on_step)
     findings += [Finding("corrupt", examples.paths[i], why, "error") for i, why in read.unreadable.items()]
 
-    trained = {part.digest for part in model.manifest if part.part == "train"}
+    trained = {part.digest for part in model.manifest if part.part != "test"}
     tested = {part.digest for part in model.manifest if part.part == "test"}
     learnt = np.array([digest in trained and digest not in tested for digest in read.digests], dtype=bool)
     rows = np.flatnonzero(~learnt)
@@ -65,7 +65,7 @@ def measure(
             Finding(
                 "leak",
                 str(data),
-                f"{learnt.sum()} pictures that the model was trained on were left out",
+                f"{learnt.sum()} pictures that the model was trained or validated on were left out",
                 "note",
             )
         )
