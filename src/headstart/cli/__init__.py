@@ -12,7 +12,10 @@ from pathlib import Path
 import click
 
 from headstart.errors import HeadstartError
+from headstart.files import reason
 from headstart.version import VERSION
+
+INTERRUPTED = 130
 
 
 class Commands(click.Group):
@@ -50,23 +53,40 @@ def group() -> None:
 def main() -> None:
     """Run the command line and exit."""
     try:
-        sys.exit(group.main(standalone_mode=False) or 0)
+        code = group.main(standalone_mode=False) or 0
+        sys.stdout.flush()
+        sys.exit(code)
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
     except click.Abort:
-        _stop("interrupted", 130)
+        _stop("interrupted", INTERRUPTED)
     except KeyboardInterrupt:
-        _stop("interrupted: what was encoded is kept, the same command goes on from there", 130)
+        _stop("interrupted: what was encoded is kept, the same command goes on from there", INTERRUPTED)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except HeadstartError as error:
         _stop(str(error), error.exit_code)
     except BrokenPipeError:  # the reader of our output went away, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_output()
         sys.exit(1)
+    except OSError as error:  # what the library meets it names itself
+        click.echo(f"headstart: {error.filename or 'output'}: {reason(error)}", err=True)
+        _give_up_output()
+        sys.exit(1)
+
+
+def _give_up_output() -> None:
+    """What is still in the buffer goes nowhere, so that it fails no second time when Python ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _stop(message: str, code: int) -> None:
     click.echo(f"headstart: {message}", err=True)
+    if code == INTERRUPTED:
+        sys.stderr.flush()
+        os._exit(code)  # a worker may be waiting for input that never comes, and Python would wait for it
     sys.exit(code)

@@ -67,7 +67,7 @@ def score(found: dict[str, Any], how: str) -> None:
     low, high = found["accuracy_ci95"]
     n, right = found["n"], found["accuracy"] * found["n"]
     count = f"{right:.0f}" if abs(right - round(right)) < 1e-6 else f"about {right:.1f}"
-    click.echo(f"\nRight on {count} of {n} pictures {how}")
+    click.echo(_cut(f"\nRight on {count} of {n} pictures {how}"))
     click.secho(f"  accuracy {found['accuracy']:.3f}", bold=True, nl=False)
     click.echo(f"   95 % sure that it lies between {low:.3f} and {high:.3f}")
     click.echo(

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from headstart.cli import _options, _show
+from headstart.cli.train import leaks
 
 
 @click.command("evaluate")
@@ -31,13 +32,7 @@ def command(model: Path, data: Path, device: str, limit_px: int, json: bool) -> 
         _show.as_json(report)
         return
     _show.score(report["test"], "of this data")
-    if report["test_without_leaks"]:
-        found = report["test_without_leaks"]
-        low, high = found["accuracy_ci95"]
-        click.echo(
-            f"\n  LEAK: {report['leaked']} of them have a twin among the training pictures. Without them:"
-        )
-        click.echo(f"  accuracy {found['accuracy']:.3f} ({low:.3f} to {high:.3f}) on {found['n']} pictures")
+    leaks(report)
     if report["worst"]:
         click.echo("\n  surest mistakes")
         for one in report["worst"][:5]:

@@ -2,7 +2,9 @@
 
 import csv
 import glob
+import io
 import json as json_module
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -93,9 +95,9 @@ def _files(paths: tuple[str, ...]) -> Iterator[str]:
             for line in sys.stdin:
                 if line.rstrip("\r\n"):
                     yield line.rstrip("\r\n")
-        elif Path(path).is_dir():
+        elif os.path.isdir(path):  # noqa: PTH112  never raises
             yield from pictures_in(Path(path))
-        elif not Path(path).exists() and glob.has_magic(path):
+        elif not os.path.exists(path) and glob.has_magic(path):  # noqa: PTH110
             yield from sorted(glob.glob(path, recursive=True))  # noqa: PTH207  Path.glob refuses absolute patterns
         else:
             yield path
@@ -115,11 +117,10 @@ def _table(one: "Prediction", top: int, first: bool) -> None:
 
 
 def _csv(one: "Prediction", top: int, first: bool) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
     ranked = sorted(one.probabilities.items(), key=lambda item: -item[1])[1:top]
     if first:
         others = [f"{word}{rank}" for rank in range(2, top + 1) for word in ("label", "probability")]
-        writer.writerow(["path", "label", "probability", "unknown", "unknown_score", "set", "error", *others])
+        _row(["path", "label", "probability", "unknown", "unknown_score", "set", "error", *others])
     more = [cell for label, probability in ranked for cell in (label, f"{probability:.6g}")]
     known = one.error is None
     more += [""] * (2 * (top - 1) - len(more))
@@ -130,7 +131,17 @@ def _csv(one: "Prediction", top: int, first: bool) -> None:
         str(one.unknown).lower() if known else "",
     ]
     row += [f"{one.unknown_score:.6g}" if known else "", "|".join(one.set), one.error or "", *more]
-    writer.writerow([cell.encode("utf-8", "backslashreplace").decode() for cell in row])
+    _row(row)
+
+
+def _row(cells: list[str]) -> None:
+    """One line of CSV in the letters that stdout knows; what it does not know is escaped."""
+    line = io.StringIO(newline="")
+    # Python before 3.13 does not quote a lone carriage return by itself
+    odd = any("\r" in cell for cell in cells)
+    csv.writer(line, lineterminator="\n", quoting=csv.QUOTE_ALL if odd else csv.QUOTE_MINIMAL).writerow(cells)
+    letters = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(line.getvalue().encode(letters, "backslashreplace").decode(letters))
 
 
 def _jsonl(one: "Prediction", top: int, first: bool) -> None:

@@ -70,10 +70,9 @@ def told(report: dict[str, Any], data: Path, out: Path) -> None:
     if report["test"]:
         how = "that it has never seen"
         _show.score(report["test"], how)
-        if report["test_without_leaks"]:
-            _without_leaks(report["test_without_leaks"], report["leaked"])
+        leaks(report)
     else:
-        _show.score(report["cv"], "by cross-validation, none judged by a model that saw it")
+        _show.score(report["cv"], "in cross-validation")
     _show.findings(report, f"headstart check {_show.safe(str(data))}")
     seconds = report["seconds"]
     click.echo(
@@ -94,9 +93,16 @@ def told(report: dict[str, Any], data: Path, out: Path) -> None:
     sys.stdout.flush()
 
 
-def _without_leaks(found: dict[str, Any], leaked: int) -> None:
+def leaks(report: dict[str, Any]) -> None:
+    """How much of the score comes from pictures that were seen, where any were."""
+    if not report["leaked"]:
+        return
+    found = report["test_without_leaks"]
+    click.secho(f"\n  LEAK: {report['leaked']} test pictures have a twin among those learnt from.", bold=True)
+    if found is None:
+        click.echo("  Every test picture has one: this score says nothing about new pictures.")
+        return
     low, high = found["accuracy_ci95"]
-    click.secho(f"\n  LEAK: {leaked} test pictures have a twin among the training pictures.", bold=True)
     click.echo(
         f"  Without them: accuracy {found['accuracy']:.3f} ({low:.3f} to {high:.3f}) on {found['n']} pictures"
     )

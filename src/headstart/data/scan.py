@@ -4,6 +4,7 @@ No picture is decoded: which of the files can be read is told later. Labels go b
 DATA (or below a part) is the class; pictures in folders further down belong to it.
 """
 
+import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,9 +56,9 @@ def scan(data: Path) -> Scan:
         Misuse: a table or folder that could mean two things.
         MissingExtra: a Parquet file, and pyarrow is not installed.
     """
-    if data.is_dir():
+    if os.path.isdir(data):  # noqa: PTH112  never raises, whatever the name
         return _scan_folder(data)
-    if not data.exists():
+    if not os.path.exists(data):  # noqa: PTH110
         raise NoData(f"there is nothing at {data}. {LAYOUTS}")
     if data.suffix.lower() not in SUFFIXES or not data.is_file():
         raise NoData(f"{data} is neither a folder nor a table. {LAYOUTS}")

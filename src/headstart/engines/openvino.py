@@ -151,7 +151,7 @@ def _read_checked(path: Path) -> bytes | None:
     """The body of a kept file, or None where it is absent or not what was written."""
     try:
         data = path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     body = data[32:]
     return body if hashlib.sha256(body).digest() == data[:32] else None
@@ -168,7 +168,7 @@ def _is_whole(folder: Path) -> bool:
     try:
         wanted = (folder / "digests").read_bytes().split()
         return wanted == [digest_file(folder / name).encode() for name in IR_FILES]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
 
 

@@ -21,6 +21,7 @@ from headstart.modalities.image import LIMIT_PX, Decoded, decode
 from headstart.values import Kept, Preprocess
 
 LIMIT_BYTES = 512 * 1024 * 1024
+PATIENCE_S = 5.0  # for a worker to finish its picture; one that waits for more paths is left behind
 AHEAD = 8  # pictures per worker that may be under way or waiting for an earlier one
 
 
@@ -107,7 +108,7 @@ def run(
         for _ in workers:
             slots.release()
         for worker in workers:
-            worker.join()
+            worker.join(PATIENCE_S)
 
 
 def _in_order(

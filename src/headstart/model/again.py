@@ -1,5 +1,6 @@
 """Whether a model that stands there already is what the same command would make again."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ def same(folder: Path, found: Scan, options: dict[str, Any]) -> Model | None:
 
     A run that was killed after its model was complete, or was simply made twice, then ends well at once.
     """
-    if not (folder / JSON).is_file():
+    if not os.path.isfile(folder / JSON):  # noqa: PTH113  never raises
         return None
     try:
         model = load(folder)
