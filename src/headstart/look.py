@@ -83,13 +83,14 @@ def look_with(
             f"First: {unreadable[0].path}: {unreadable[0].message}"
         )
     examples = replace(examples.take(read.rows), digests=read.digests)
+    examples, gone = _without_empty_classes(examples)
     features = _features(read, examples, spec, engine)
     middle = time.perf_counter()
     with one_thread_each():
         twins = tuple(duplicates.find(features.last(), read.pictures.thumbs, read.digests))
     groups = duplicates.groups(len(examples), twins, examples.groups)
     audited = check.audit(examples, read.pictures, twins, size_px=spec.preprocess.size_px)
-    findings = check.ordered([*found.findings, *unreadable, *audited])
+    findings = check.ordered([*found.findings, *unreadable, *gone, *audited])
     seconds = {
         "extract": read.seconds,
         "check": time.perf_counter() - middle,
@@ -103,6 +104,18 @@ def _features(read: Extraction, examples: Examples, spec: Spec, engine: Engine) 
     return Features(
         read.x, examples.labels, alone, read.digests, examples.classes, spec.depths, engine.digest
     )
+
+
+def _without_empty_classes(examples: Examples) -> tuple[Examples, list[Finding]]:
+    """A class of which no picture can be read is none: the model could only name it by mistake."""
+    numbers = np.bincount(examples.labels, minlength=len(examples.classes))
+    new = np.cumsum(numbers > 0) - 1
+    gone = [name for name, number in zip(examples.classes, numbers, strict=True) if not number]
+    left = tuple(name for name in examples.classes if name not in gone)
+    infos = tuple((name, info) for name, info in examples.infos if name in left)
+    said = "none of its pictures can be read: left out"
+    findings = [Finding("tiny-class", name, said, "warning") for name in gone]
+    return replace(examples, labels=new[examples.labels], classes=left, infos=infos), findings
 
 
 def scan_all(data: Path, test: Path | None) -> Scan:

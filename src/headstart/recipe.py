@@ -7,6 +7,7 @@ split. Everything that is chosen (head, depths, penalty, temperature, thresholds
 training part; the test part is looked at once, in `_judge`.
 """
 
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,10 @@ from headstart import backbones, heads
 from headstart.data.check import leaked_rows
 from headstart.data.split import deal, read_split
 from headstart.engines import open_engine
-from headstart.errors import OutputExists
+from headstart.errors import Misuse, OutputExists
 from headstart.evaluate import judge, softmax
 from headstart.features.extract import OnStep, quiet
-from headstart.files import check_free, digest_file
+from headstart.files import check_free, digest_bytes, digest_file
 from headstart.heads._choose import Fitted, choose
 from headstart.heads._cross_validate import cross_validate
 from headstart.look import look_with, scan_all
@@ -64,15 +65,18 @@ def train(
     begin = time.perf_counter()
     data, test = Path(data), Path(test) if test else None
     out = Path(out) if out else default_out(data)
+    if split is not None and not os.path.isfile(split):  # noqa: PTH113
+        raise Misuse(f"there is no table of parts at {split}.")
     options = {
         "backbone": backbones.spec(backbone).name,
         "head": head if head == "auto" else heads.get(head).name,
         "seed": seed,
         "device": device,
         "limit_px": limit_px,
-        "split": digest_file(Path(split)) if split and Path(split).is_file() else None,
+        "split": digest_file(Path(split)) if split is not None else None,
     }
     found = scan_all(data, test)
+    options["data"] = _fingerprint(found.examples)
     if not force and (there := same(out, found, options)):
         return there
     target = _target(out, force=force)
@@ -135,17 +139,30 @@ def train(
 
 def default_out(data: Path) -> Path:
     """Where the model goes unless told otherwise: beside you, named after the data."""
-    return Path(f"{data.resolve().stem if data.is_file() else data.resolve().name}-model")
+    is_table = os.path.isfile(data)  # noqa: PTH113  Path.is_file fails on names that are too long
+    return Path(f"{data.resolve().stem if is_table else data.resolve().name}-model")
 
 
 def _target(out: Path, *, force: bool) -> Path:
     """The place for the model, before any work is done. Only a model is ever replaced."""
     real = check_free(out, replace=force)
-    if force and real.is_dir() and any(real.iterdir()) and not (real / model_folder.JSON).is_file():
+    inside = {entry.name for entry in real.iterdir()} if force and real.is_dir() else set()
+    if inside and model_folder.JSON not in inside:
         raise OutputExists(
             f"{out} is not a model folder, so --force will not replace it. Choose another --out."
         )
+    if inside - model_folder.FILES:
+        raise OutputExists(
+            f"{out} holds more than a model: {', '.join(sorted(inside - model_folder.FILES)[:5])}. "
+            "--force would remove that too. Move it away, or choose another --out."
+        )
     return real
+
+
+def _fingerprint(examples: Examples) -> str:
+    """What the user said of the pictures beside their content: names, labels, groups, parts, titles."""
+    said = (examples.paths, examples.labels.tolist(), examples.classes, examples.groups, examples.parts)
+    return digest_bytes(repr((*said, examples.infos)).encode("utf-8", "surrogateescape"))
 
 
 def _parts(examples: Examples, features: Features, split: Path | None, seed: int) -> Split:

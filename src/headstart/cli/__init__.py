@@ -4,6 +4,7 @@ Exit codes: 0 success, 1 the work failed, 2 asked wrongly, 130 interrupted.
 """
 
 import importlib
+import io
 import os
 import pkgutil
 import sys
@@ -52,15 +53,14 @@ def group() -> None:
 
 def main() -> None:
     """Run the command line and exit."""
+    _tolerant_streams()
     try:
         code = group.main(standalone_mode=False) or 0
         sys.stdout.flush()
         sys.exit(code)
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
-    except click.Abort:
-        _stop("interrupted", INTERRUPTED)
-    except KeyboardInterrupt:
+    except (click.Abort, KeyboardInterrupt):
         _stop("interrupted: what was encoded is kept, the same command goes on from there", INTERRUPTED)
     except click.ClickException as error:
         error.show()
@@ -68,25 +68,34 @@ def main() -> None:
     except HeadstartError as error:
         _stop(str(error), error.exit_code)
     except BrokenPipeError:  # the reader of our output went away, as `head` does
-        _give_up_output()
+        _drop_output()
         sys.exit(1)
-    except OSError as error:  # what the library meets it names itself
-        click.echo(f"headstart: {error.filename or 'output'}: {reason(error)}", err=True)
-        _give_up_output()
-        sys.exit(1)
+    except OSError as error:
+        _drop_output()
+        _stop(f"{error.filename or 'the output'}: {reason(error)}.", 1)
 
 
-def _give_up_output() -> None:
-    """What is still in the buffer goes nowhere, so that it fails no second time when Python ends."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _tolerant_streams() -> None:
+    """What a terminal cannot show is escaped, stdin may bring any bytes, a closed stream swallows."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  until the end
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")
+
+
+def _drop_output() -> None:
+    """What is still to be written goes nowhere, so that Python does not complain once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _stop(message: str, code: int) -> None:
     click.echo(f"headstart: {message}", err=True)
     if code == INTERRUPTED:
+        sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(code)  # a worker may be waiting for input that never comes, and Python would wait for it
+        os._exit(code)  # a thread may still wait for stdin, and Python's own end would wait for it
     sys.exit(code)

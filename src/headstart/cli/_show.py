@@ -57,7 +57,7 @@ def findings(document: dict[str, Any], hint: str) -> None:
         if counts[kind]:
             first = next(one for one in found if one["kind"] == kind)
             line = f"  {counts[kind]:>5}  {words[counts[kind] > 1]}"
-            click.echo(_cut(f"{line}, e.g. {safe(first['path'])}"))
+            click.echo(cut(f"{line}, e.g. {safe(first['path'])}"))
     if hint:
         click.echo(f"         all of them: {hint}")
 
@@ -67,7 +67,7 @@ def score(found: dict[str, Any], how: str) -> None:
     low, high = found["accuracy_ci95"]
     n, right = found["n"], found["accuracy"] * found["n"]
     count = f"{right:.0f}" if abs(right - round(right)) < 1e-6 else f"about {right:.1f}"
-    click.echo(_cut(f"\nRight on {count} of {n} pictures {how}"))
+    click.echo(cut(f"\nRight on {count} of {n} pictures {how}"))
     click.secho(f"  accuracy {found['accuracy']:.3f}", bold=True, nl=False)
     click.echo(f"   95 % sure that it lies between {low:.3f} and {high:.3f}")
     click.echo(
@@ -87,7 +87,7 @@ def _classes(per_class: dict[str, dict[str, Any]]) -> None:
     click.echo(f"\n  {'class':<{width}}  precision  recall     F1  pictures")
     for name, one in shown:
         click.echo(
-            f"  {_cut(safe(name), width):<{width}}  {one['precision']:9.3f}  {one['recall']:6.3f}  "
+            f"  {cut(safe(name), width):<{width}}  {one['precision']:9.3f}  {one['recall']:6.3f}  "
             f"{one['f1']:5.3f}  {one['n']:8d}"
         )
     if len(shown) < len(judged):
@@ -107,7 +107,7 @@ def _confusions(found: dict[str, Any]) -> None:
     )
     if wrong:
         told = [f"{-count} {safe(truth)} called {safe(said)}" for count, truth, said in wrong[:3]]
-        click.echo(_cut("\n  most often: " + ", ".join(told)))
+        click.echo(cut("\n  most often: " + ", ".join(told)))
 
 
 def safe(text: str) -> str:
@@ -118,5 +118,5 @@ def safe(text: str) -> str:
     )
 
 
-def _cut(line: str, width: int = WIDTH) -> str:
+def cut(line: str, width: int = WIDTH) -> str:
     return line if len(line) <= width else line[: width - 1] + "…"

@@ -37,7 +37,8 @@ def command(model: Path, data: Path, device: str, limit_px: int, json: bool) -> 
         click.echo("\n  surest mistakes")
         for one in report["worst"][:5]:
             said = f"{_show.safe(one['label'])} {one['probability']:.2f}, is {_show.safe(one['truth'])}"
-            click.echo(f"    {said}: {_show.safe(one['path'])}")
+            click.echo(f"    {_show.cut(said, _show.WIDTH - 4)}")
+            click.echo(f"      {_show.safe(one['path'])}")
     click.echo(f"\n  {report['unknown']:.1%} of the pictures look unlike anything in the training part")
     if not report["same_engine"]:
         click.echo("  note: the features come from another engine or precision than at training time")

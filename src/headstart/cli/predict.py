@@ -7,6 +7,7 @@ import json as json_module
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,13 +70,15 @@ def command(
     failed = asked = 0
     kept = []
     write = {"table": _table, "csv": _csv, "jsonl": _jsonl}[form]
-    for one in found:
-        asked += 1
-        failed += one.error is not None
-        if json:
-            kept.append(one.to_json())
-        else:
-            write(one, top, asked == 1)
+    with closing(found):  # whatever happens: a thread left in the engine would abort the process at its end
+        for one in found:
+            asked += 1
+            failed += one.error is not None
+            if json:
+                kept.append(one.to_json())
+            else:
+                write(one, top, asked == 1)
+                sys.stdout.flush()  # somebody may wait for it before he asks for the next
     if json:
         _show.as_json({"predictions": kept})
     if not asked:

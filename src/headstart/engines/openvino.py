@@ -109,8 +109,8 @@ class OpenVinoEngine(engines.Engine):
             except RuntimeError:  # made by another build of the runtime after all: as good as absent
                 compiled = None
         if compiled is None:
+            make_cache_folder("networks", folder.name)  # before the work, so that it is not in vain
             compiled = core.compile_model(_network(core, backbone, folder / "ir"), "CPU", options)
-            make_cache_folder("networks", folder.name)
             body = compiled.export_model()
             body = body.getvalue() if hasattr(body, "getvalue") else bytes(body)
             write_whole(kept, hashlib.sha256(body).digest() + body)

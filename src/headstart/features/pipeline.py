@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Event, Lock, Semaphore, Thread
+from threading import Event, Lock, Semaphore, Thread, current_thread
 
 import numpy as np
 
@@ -21,7 +21,6 @@ from headstart.modalities.image import LIMIT_PX, Decoded, decode
 from headstart.values import Kept, Preprocess
 
 LIMIT_BYTES = 512 * 1024 * 1024
-PATIENCE_S = 5.0  # for a worker to finish its picture; one that waits for more paths is left behind
 AHEAD = 8  # pictures per worker that may be under way or waiting for an earlier one
 
 
@@ -49,7 +48,9 @@ def run(
     Closing the iterator, or an exception in the consumer, stops the workers.
     """
     found: SimpleQueue[Item | BaseException | None] = SimpleQueue()
-    slots, turn, stop = Semaphore(engine.workers * max(AHEAD, 2 * engine.batch)), Lock(), Event()
+    slots, stop = Semaphore(engine.workers * max(AHEAD, 2 * engine.batch)), Event()
+    turn, judging = Lock(), Lock()  # two: asking for the next file may take as long as somebody types
+    asking: set[Thread] = set()
     numbered = enumerate(files)
 
     def work() -> None:
@@ -59,8 +60,16 @@ def run(
                 if not slots.acquire(blocking=False):
                     encode(waiting)  # others may be waiting for what this worker still holds
                     slots.acquire()
-                with turn:
-                    at, file = next(numbered, (-1, None))
+                if not turn.acquire(blocking=False):
+                    encode(waiting)  # the next file may be long in coming
+                    asking.add(current_thread())
+                    turn.acquire()
+                try:
+                    asking.add(current_thread())
+                    at, file = (-1, None) if stop.is_set() else next(numbered, (-1, None))
+                finally:
+                    asking.discard(current_thread())
+                    turn.release()
                 if file is None or stop.is_set():
                     break
                 item = look(at, file, waiting)
@@ -80,7 +89,7 @@ def run(
         try:
             data = read(file)
             digest = digest_bytes(data)
-            with turn:
+            with judging:
                 passed = passes(digest)
             if passed:
                 return Item(at, digest, None, None)
@@ -107,8 +116,9 @@ def run(
         stop.set()
         for _ in workers:
             slots.release()
-        for worker in workers:
-            worker.join(PATIENCE_S)
+        for worker in workers:  # but for who waits for a next file, which may never come
+            while worker.is_alive() and worker not in asking:
+                worker.join(0.05)
 
 
 def _in_order(

@@ -95,7 +95,7 @@ def _choose(train: Features, tried: list[type[Head]], seed: int) -> Fitted:
         problem = Problem(inputs.of(train.x), train.y, len(train.classes), np.zeros(len(train), np.int64))
     fitted = heads.get(best.head).fit(problem, penalty=best.penalty)
     asked = [part.name for part in tried]
-    trials = sorted((trial for trial in search.trials() if trial.head in asked), key=lambda trial: trial.nll)
+    trials = sorted((trial for trial in search.trials() if trial.head in asked), key=_rank)
     held_out = search.probabilities(best)
     return Fitted(inputs, fitted, best, tuple(trials), held_out, search.sample.y[search.rows])
 
@@ -139,7 +139,7 @@ class _Search:
         at = part.penalties.index(middle(part))
         while True:
             near = part.penalties[max(0, at - 1) : at + 2]
-            best = min((self.look(part, depths, penalty) for penalty in near), key=lambda trial: trial.nll)
+            best = min((self.look(part, depths, penalty) for penalty in near), key=_rank)
             if best.penalty == part.penalties[at]:
                 return
             at = part.penalties.index(best.penalty)
@@ -168,7 +168,7 @@ class _Search:
         names = [part.name for part in parts]
         return min(
             (trial for trial in self.trials() if not names or trial.head in names),
-            key=lambda trial: trial.nll,
+            key=_rank,
         )
 
     def probabilities(self, trial: Trial) -> Doubles:
@@ -181,6 +181,11 @@ class _Search:
         warmth = temperature(logits[rows], self.sample.y[rows])
         probabilities = softmax(logits[rows], warmth)
         return nll(self.sample.y[rows], probabilities), warmth, probabilities
+
+
+def _rank(trial: Trial) -> tuple[float, str, int, float]:
+    """Least surprised first; where two are equal, never whichever thread came first."""
+    return trial.nll, trial.head, DEPTH_SETS.index(trial.depths), trial.penalty
 
 
 def _sample(train: Features) -> Features:

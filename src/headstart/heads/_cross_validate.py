@@ -20,6 +20,10 @@ def cross_validate(train: Features, head: str, seed: int) -> Evaluation:
     rows = np.flatnonzero(~np.array(lonely)[train.y])
     if not len(rows):
         raise TooFewExamples("no class has two pictures that are not twins, so nothing can be judged.")
+    if len(np.unique(train.y[rows])) < 2:
+        raise TooFewExamples(
+            "only one class has two pictures that are not twins: right on it means nothing. Add pictures."
+        )
     found = np.zeros((repeats, len(train), len(train.classes)))
     for repeat in range(repeats):
         fold_of = folds(train.y, train.groups, train.digests, wanted, seed=seed + 1 + repeat)

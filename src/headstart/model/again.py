@@ -5,11 +5,21 @@ from pathlib import Path
 from typing import Any
 
 from headstart.data.scan import Scan
-from headstart.errors import DamagedModel
+from headstart.errors import DamagedModel, UnreadablePicture
+from headstart.features.pipeline import read
 from headstart.files import digest_file
+from headstart.modalities.image import decode
 from headstart.model.folder import JSON, load
 from headstart.model.model import Model
 from headstart.version import VERSION
+
+
+def _is_readable(file: Path, model: Model) -> bool:
+    try:
+        decode(read(file), model.backbone.preprocess, limit_px=model.report["options"]["limit_px"])
+    except UnreadablePicture:
+        return False
+    return True
 
 
 def same(folder: Path, found: Scan, options: dict[str, Any]) -> Model | None:
@@ -30,7 +40,7 @@ def same(folder: Path, found: Scan, options: dict[str, Any]) -> Model | None:
     examples = found.examples
     for path, label, file in zip(examples.paths, examples.labels, examples.files(), strict=True):
         digest = kept.pop((path, examples.classes[label]), None)
-        if digest is None and path in unreadable:
+        if digest is None and path in unreadable and not _is_readable(file, model):
             continue
         try:
             if digest is None or digest_file(file) != digest:

@@ -16,7 +16,7 @@ import numpy as np
 from headstart import heads
 from headstart.backbones import spec_from_json
 from headstart.data.split import COLUMNS
-from headstart.errors import DamagedModel, Misuse, UnknownName
+from headstart.errors import DamagedModel, Misuse
 from headstart.files import digest_bytes, folder_whole, reason
 from headstart.heads._inputs import Inputs
 from headstart.model.card import card
@@ -26,6 +26,7 @@ from headstart.version import VERSION
 
 FORMAT = 1
 JSON, WEIGHTS, SPLIT, CARD = "model.json", "weights.safetensors", "split.csv", "README.md"
+FILES = {JSON, WEIGHTS, SPLIT, CARD, "report.html"}
 _KEYS = {
     "format", "headstart", "classes", "infos", "backbone", "features", "head", "calibration", "thresholds",
     "report", "libraries", "files", "digest",
@@ -110,7 +111,7 @@ def load(folder: str | Path) -> Model:
             )
     try:
         return _model(document, _tensors(files[WEIGHTS]), files[SPLIT])
-    except (AttributeError, KeyError, TypeError, ValueError, UnknownName) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, csv.Error) as error:
         raise DamagedModel(f"{folder / JSON} does not describe a model of this version: {error}") from error
 
 
@@ -225,7 +226,7 @@ def _split_csv(manifest: tuple[Part, ...]) -> bytes:
 
 
 def _manifest(data: bytes) -> tuple[Part, ...]:
-    rows = csv.reader(io.StringIO(data.decode("utf-8", "surrogateescape"), newline=""))
+    rows = csv.reader(io.StringIO(data.decode("utf-8", "surrogateescape"), newline=""), strict=True)
     header = next(rows, [])
     if tuple(header) != COLUMNS:
         raise ValueError(f"{SPLIT} has the columns {header}, wanted {list(COLUMNS)}")
