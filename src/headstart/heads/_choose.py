@@ -22,6 +22,7 @@ ROWS = 6000  # heads are compared on at most this many pictures; the chosen one 
 MANY = (
     1000  # pictures from which five folds do; fewer get ten, so that the fits are nearly as good as the final
 )
+WORTH = 100_000  # pictures times classes beyond which descent is tried only where it is asked for
 NEAR = 1.02  # a head that is this much more surprised than the best is not looked into further
 SCOUT = "ridge"  # finds the depth set for a head that is asked for alone and is slow to fit
 
@@ -146,6 +147,8 @@ class _Search:
 
     def promises(self, part: type[Head], depths: str) -> bool:
         """Whether a slow head comes near the best; where pictures are many, on one fold."""
+        if len(self.rows) * len(self.sample.classes) > WORTH:
+            return False
         if len(self.rows) <= MANY:
             return self.look(part, depths, middle(part)).nll <= NEAR * self.best().nll
         first = np.flatnonzero(self.folds == 0)
