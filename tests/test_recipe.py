@@ -486,4 +486,3 @@ def test_hundreds_of_classes_of_two(tmp_path: Path) -> None:
     make.folder(tmp_path / "data", {f"class {number:04d}": 2 for number in range(300)}, jitter=60)
     report = train(tmp_path / "data", out=tmp_path / "m").report
     assert report["cv"]["n"] > 550
-    assert report["seconds"]["head"] + report["seconds"]["evaluate"] < 120
