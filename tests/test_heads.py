@@ -11,7 +11,7 @@ from headstart import heads
 from headstart.errors import TooFewExamples, UnknownName
 from headstart.evaluate import softmax, temperature
 from headstart.heads import Head
-from headstart.heads._choose import choose
+from headstart.heads._choose import _folds, choose, fold_count
 from headstart.heads._inputs import DEPTH_SETS, Inputs
 from headstart.heads._problem import Problem, absolute, fit, left_out
 from headstart.heads.lda import Lda
@@ -133,8 +133,29 @@ def test_out_of_fold_is_a_fit_without_the_fold(part: type[Head]) -> None:
         if part.name in ("ridge", "lda"):
             p = absolute(penalty, 40) / len(rest)
             penalty = p / (1 + p)
-        again = part.fit(problem(z[rest], y[rest]), penalty=penalty).logits(z[rows])
+        centred = z - z[rest].mean(0)  # as the inputs would be, had the fold never been seen
+        again = part.fit(problem(centred[rest], y[rest]), penalty=penalty).logits(centred[rows])
         np.testing.assert_allclose(softmax(left[rows]), softmax(again), atol=0.01)
+
+
+@pytest.mark.parametrize("sizes", [(2,) * 10, (4, 4), (3, 3, 3), (2,) * 30], ids=len)
+def test_labels_that_say_nothing_give_chance_however_few(part: type[Head], sizes: tuple[int, ...]) -> None:
+    right = []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        y = np.repeat(np.arange(len(sizes)), sizes)
+        train = features(rng.normal(size=(len(y), 400)).astype(np.float16), y, len(sizes))
+        found = Problem(Inputs.fit(train, "all").of(train.x), y, len(sizes), _folds(train, seed))
+        right += (part.out_of_fold(found, penalty=middle(part)).argmax(1) == y).tolist()
+    chance = 1 / len(sizes)
+    assert abs(np.mean(right) - chance) < 4 * (chance * (1 - chance) / len(right)) ** 0.5
+
+
+def test_a_few_pictures_that_agree_by_chance_do_not_make_the_next_one_huge() -> None:
+    x = np.random.default_rng(0).normal(size=(2004, 200)).astype(np.float16)
+    few = features(x[:4], np.arange(4) % 2)
+    seen, fresh = Inputs.fit(few, "all").of(x[:4]), Inputs.fit(few, "all").of(x[4:])
+    assert fresh.std() < 2 * seen.std()
 
 
 @pytest.mark.parametrize("d", [20, 90], ids=["more rows than inputs", "fewer"])
@@ -155,6 +176,9 @@ def test_each_fold_left_out_equals_a_refit_by_brute_force(d: int) -> None:
         wide, targets = z[rest].astype(np.float64), np.eye(K)[y[rest]]
         weight = np.linalg.solve(wide.T @ wide + p * np.eye(d), wide.T @ targets)
         np.testing.assert_allclose(fold.scores, z[fold.rows] @ weight, atol=2e-4)
+        if whole.is_dual:
+            free = ReferenceRidge(alpha=p, fit_intercept=True).fit(wide, targets)
+            np.testing.assert_allclose(fold.centred, free.predict(z[fold.rows]) - targets.mean(0), atol=2e-4)
         np.testing.assert_array_equal(fold.counts, targets.sum(0))
         resolvent = np.linalg.inv(wide @ wide.T + p * np.eye(59))
         np.testing.assert_allclose(
@@ -206,7 +230,7 @@ def test_inputs_are_standardised_and_blind_to_the_batch() -> None:
     inputs = Inputs.fit(train, "all")
     z = inputs.of(train.x)
     np.testing.assert_allclose(z.mean(0), 0, atol=1e-3)
-    np.testing.assert_allclose(np.delete(z.std(0), 3), 1, atol=1e-3)
+    np.testing.assert_allclose(np.delete(z.std(0), 3), 1, atol=2e-3)
     assert not z[:, 3].any()  # what never changes tells nothing
     np.testing.assert_array_equal(inputs.of(train.x[7:8])[0], z[7])
     assert Inputs.fit(train, "last").start == 20
@@ -284,3 +308,9 @@ def test_ridge_of_many_rows_equals_ridge_of_the_same_in_few_columns() -> None:
     one = Ridge.fit(problem(z, y), penalty=0.6).logits(z)
     other = Ridge.fit(problem(padded, y), penalty=0.6).logits(padded)
     np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+def test_folds_are_as_many_as_the_middling_class_can_fill() -> None:
+    assert [fold_count([n] * 3, 10) for n in (2, 3, 7, 400)] == [2, 3, 7, 10]
+    assert fold_count([1, 2, 2, 5], 10) == 2  # a class of one is never held out
+    assert fold_count([1, 100, 100], 5) == 5

@@ -241,12 +241,18 @@ def test_leaks_are_counted_and_taken_out(photos: Path, tmp_path: Path) -> None:
     assert report["leaked"] == 9
     assert report["test"]["n"] == 33
     assert report["test_without_leaks"] == clean["test"]
+    honest = f"{clean['test']['accuracy']:.3f}"
+    assert f"9 have a twin in training, without them {honest} on 24" in load(tmp_path / "m").summary()
+    assert f"**{honest}**" in (tmp_path / "m" / "README.md").read_text()
+    assert "twin" not in load(tmp_path / "clean").summary()
 
 
 def test_a_test_part_of_leaks_alone_is_no_test(photos: Path, tmp_path: Path) -> None:
-    report = train(photos, out=tmp_path / "m", test=photos, head="lda").report
-    assert report["leaked"] == report["data"]["test"] == 72
-    assert report["test_without_leaks"] is None
+    model = train(photos, out=tmp_path / "m", test=photos, head="lda")
+    assert model.report["leaked"] == model.report["data"]["test"] == 72
+    assert model.report["test_without_leaks"] is None
+    assert "72 have a twin in training, as all of them have" in model.summary()
+    assert "every test picture has a twin" in (tmp_path / "m" / "README.md").read_text()
 
 
 def test_a_class_without_a_readable_picture_is_no_class(parted: Path, tmp_path: Path) -> None:

@@ -114,6 +114,7 @@ def check_free(target: Path, *, replace: bool = False) -> Path:
     real = Path(os.path.realpath(target))
     try:
         if not os.path.lexists(real):
+            _check_writable(real)
             return real
         if not real.is_dir():
             raise OutputExists(f"{target} is not a folder, and one was to be written there. {_OTHER_NAME}")
@@ -243,6 +244,15 @@ def _move_in(part: Path, target: Path, *, replace: bool) -> None:
             raise
         with suppress(OSError):  # the new folder is in place; the old one can wait for a later run
             _remove(old.rename(sibling(target, "part")))  # whatever is named `old` is whole
+
+
+def _check_writable(target: Path) -> None:
+    """OSError where nothing can be put at `target`, as far as the system tells before anything is written."""
+    there = next(parent for parent in target.parents if parent.exists())
+    if not there.is_dir():
+        raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def _output_error(path: Path, error: OSError) -> OutputError:

@@ -74,14 +74,7 @@ def look_with(
     """`look` with an engine that is open already and data that were scanned."""
     examples = found.examples
     read = extract(examples.files(), spec, engine, limit_px=limit_px, on_step=on_step)
-    unreadable = [
-        Finding("corrupt", examples.paths[at], message, "error") for at, message in read.unreadable.items()
-    ]
-    if not len(read.rows):
-        raise NoData(
-            f"none of the {found.files} files can be read. "
-            f"First: {unreadable[0].path}: {unreadable[0].message}"
-        )
+    corrupt = check.corrupt(examples, read.unreadable)
     examples = replace(examples.take(read.rows), digests=read.digests)
     examples, gone = _without_empty_classes(examples)
     features = _features(read, examples, spec, engine)
@@ -90,7 +83,7 @@ def look_with(
         twins = tuple(duplicates.find(features.last(), read.pictures.thumbs, read.digests))
     groups = duplicates.groups(len(examples), twins, examples.groups)
     audited = check.audit(examples, read.pictures, twins, size_px=spec.preprocess.size_px)
-    findings = check.ordered([*found.findings, *unreadable, *gone, *audited])
+    findings = check.ordered([*found.findings, *corrupt, *gone, *audited])
     seconds = {
         "extract": read.seconds,
         "check": time.perf_counter() - middle,

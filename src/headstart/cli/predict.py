@@ -133,8 +133,13 @@ def _csv(one: "Prediction", top: int, first: bool) -> None:
         f"{one.probability:.6g}" if known else "",
         str(one.unknown).lower() if known else "",
     ]
-    row += [f"{one.unknown_score:.6g}" if known else "", "|".join(one.set), one.error or "", *more]
+    row += [f"{one.unknown_score:.6g}" if known else "", _joined(one.set), one.error or "", *more]
     _row(row)
+
+
+def _joined(names: tuple[str, ...]) -> str:
+    """Names with | between them; a | or backslash in a name has a backslash before it."""
+    return "|".join(name.replace("\\", "\\\\").replace("|", "\\|") for name in names)
 
 
 def _row(cells: list[str]) -> None:

@@ -1,18 +1,34 @@
 """The audit: what twins, counts and sizes mean for somebody who wants to trust a score. Pure."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import get_args
 
 import numpy as np
 
 from headstart.data.duplicates import Twin, joined
+from headstart.data.walk import shown
+from headstart.errors import NoData
 from headstart.values import Examples, Finding, Ints, Kind, Part, Pictures, Severity, Split
 
 IMBALANCED = 10  # largest class over smallest
 FEW = 10  # all ten right would still leave a recall between 0.72 and 1, with 95 % confidence (Wilson)
 SHOWN = 20  # files or classes that one finding names
 ORDER: tuple[Part, ...] = ("train", "val", "test")
+
+
+def corrupt(examples: Examples, reasons: Mapping[int, str]) -> list[Finding]:
+    """One finding for each of the `examples` that could not be read, by position, with the reason.
+
+    Raises:
+        NoData: it is all of them.
+    """
+    found = [Finding("corrupt", shown(examples.paths[at]), why, "error") for at, why in reasons.items()]
+    if len(found) == len(examples):
+        raise NoData(
+            f"none of the {len(found)} files can be read. First: {found[0].path}: {found[0].message}"
+        )
+    return found
 
 
 def audit(examples: Examples, pictures: Pictures, twins: Iterable[Twin], *, size_px: int) -> list[Finding]:

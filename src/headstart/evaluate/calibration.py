@@ -19,11 +19,11 @@ def temperature(logits: Floats | Doubles, y: Ints) -> float:
     Minimises the negative log-likelihood over one scalar (Guo et al. 2017, arXiv:1706.04599). Ranks, and
     so accuracy, do not change.
 
-    Where nearly everything is right, the likelihood knows no bound and would have us claim certainty.
-    So the temperature is never below the one at which the mean confidence is (n + 1) / (n + 2):
-    what Laplace's rule of succession grants to n right answers in n. (Platt 1999 bounds his targets by
-    the same rule.) Anything less sure than that is the plain minimum. Logits that tell no class
-    from another give 1.
+    Where nearly everything is right, that likelihood knows no bound and would have us claim certainty. So
+    the truth is not wanted with probability 1 but with (n + 1) / (n + 2), what Laplace's rule of succession
+    grants to n right answers in n; the other classes share the rest (Platt 1999 smooths his targets by the
+    same rule). With many examples this changes nothing; with few it keeps a handful of easy answers from
+    promising too much. Logits that tell no class from another give 1.
 
     Raises:
         TooFewExamples: no rows.
@@ -31,7 +31,7 @@ def temperature(logits: Floats | Doubles, y: Ints) -> float:
 
     >>> logits = np.tile([[9.0, 0.0]], (3, 1))
     >>> round(temperature(logits, np.array([0, 0, 1])), 1)    # sure of class 0, right 2 times in 3
-    13.0
+    22.2
     >>> round(9 / temperature(logits, np.array([0, 0, 0])), 3) == round(math.log(4 / 1), 3)
     True
     """
@@ -54,35 +54,29 @@ def temperature(logits: Floats | Doubles, y: Ints) -> float:
 def _solve(below: Doubles, y: Ints, start: float) -> float:
     """The logarithm of the factor on the logits `below` [n, k] (row maximum 0) that `temperature` wants.
 
-    Slope of the loss and mean confidence both rise with the factor, so the answer is where the first of
-    them meets its bound: Newton's method on both, the nearer root, kept inside a bracket.
+    The loss is convex in the factor: Newton's method on its slope, kept inside a bracket.
     """
-    truth = float(below[np.arange(len(y)), y].mean())
-    doubt_wanted = 1 / (len(y) + 2)
+    n, k = below.shape
+    truth = float(below[np.arange(n), y].mean())
+    others = (float(below.sum(axis=1).mean()) - truth) / (k - 1)
+    wanted = ((n + 1) * truth + others) / (n + 2)
     least, most = -math.log(RANGE[1]), -math.log(RANGE[0])
     low, high, at = least, most, start
     while high - low > CLOSE**2:
         scale = math.exp(at)
-        mean, variance, doubt, doubt_fall = _moments(below, scale)
-        slope = mean - truth
-        low, high = (low, at) if slope > 0 or doubt < doubt_wanted else (at, high)
-        roots = [scale - slope / variance] if variance > 0 else []
-        if doubt > 0 and doubt_fall > 0:
-            # doubt falls about exponentially, so its logarithm is nearly straight
-            roots.append(scale + math.log(doubt / doubt_wanted) * doubt / doubt_fall)
-        guess = min(max(math.log(max(min(roots, default=0), math.exp(least))), least), most)
+        mean, variance = _moments(below, scale)
+        slope = mean - wanted
+        low, high = (low, at) if slope > 0 else (at, high)
+        root = scale - slope / variance if variance > 0 else 0.0
+        guess = min(max(math.log(max(root, math.exp(least))), least), most)
         if abs(guess - at) < CLOSE:
             return guess
         at = guess if low <= guess <= high else (low + high) / 2
     return at
 
 
-def _moments(below: Doubles, scale: float) -> tuple[float, float, float, float]:
-    """Averages over rows, under the probabilities that `scale * below` gives.
-
-    Mean and variance of `below`, the probability outside the first choice, and how fast that falls
-    with the scale.
-    """
+def _moments(below: Doubles, scale: float) -> tuple[float, float]:
+    """Mean and variance of `below` under the probabilities that `scale * below` gives, averaged over rows."""
     n, k = below.shape
     sums = np.empty((3, n))
     step = max(1, BLOCK // k)
@@ -95,9 +89,4 @@ def _moments(below: Doubles, scale: float) -> tuple[float, float, float, float]:
         sums[2, rows] = np.einsum("nk,nk->n", weights, below[rows])
     total, first, second = sums
     means = first / total
-    return (
-        float(means.mean()),
-        float((second / total - means**2).mean()),
-        float(((total - 1) / total).mean()),
-        float((-means / total).mean()),
-    )
+    return float(means.mean()), float((second / total - means**2).mean())

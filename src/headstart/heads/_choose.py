@@ -203,6 +203,16 @@ def _sample(train: Features) -> Features:
     return train.take(np.sort(np.array(rows, dtype=np.int64)))
 
 
+def fold_count(groups_of: list[int], most: int) -> int:
+    """How many folds: as many as the middling class has groups, 2 to `most`.
+
+    Then a fold takes about as much from every class. Were a picture left out of a class of two while the
+    others stay whole, its class would have half the pictures of each rival, and be judged by that: on noise,
+    LDA would then never be right.
+    """
+    return min(most, max(2, int(np.median([count for count in groups_of if count > 1]))))
+
+
 def _folds(train: Features, seed: int) -> Ints:
     """Grouped, stratified folds; -1 for pictures of a class that would be gone without them."""
     groups_of = [len(np.unique(train.groups[train.y == label])) for label in range(len(train.classes))]
@@ -212,7 +222,7 @@ def _folds(train: Features, seed: int) -> Ints:
         raise TooFewExamples(
             "no class has two pictures that are not twins: nothing can be held out. Add pictures."
         )
-    wanted = min(5 if len(train) > MANY else 10, len(np.unique(train.groups)))
+    wanted = fold_count(groups_of, 5 if len(train) > MANY else 10)
     found = deal_folds(train.y, train.groups, train.digests, wanted, seed=seed)
     found[np.array(groups_of)[train.y] < 2] = -1
     return found

@@ -5,7 +5,7 @@ import numpy as np
 from headstart.data.split import folds
 from headstart.errors import TooFewExamples
 from headstart.evaluate import judge_repeats, softmax
-from headstart.heads._choose import choose
+from headstart.heads._choose import choose, fold_count
 from headstart.values import Evaluation, Features
 
 OUTER_FOLDS = 5
@@ -15,8 +15,8 @@ FEW = 250  # pictures below which four repeats steady the estimate; above, two d
 def cross_validate(train: Features, head: str, seed: int) -> Evaluation:
     """Every picture judged by models that saw neither it nor its twins; all choices made anew each time."""
     repeats = 4 if len(train) < FEW else 2
-    wanted = min(OUTER_FOLDS, len(np.unique(train.groups)))
-    lonely = [len(np.unique(train.groups[train.y == c])) < 2 for c in range(len(train.classes))]
+    groups_of = [len(np.unique(train.groups[train.y == c])) for c in range(len(train.classes))]
+    lonely = [count < 2 for count in groups_of]
     rows = np.flatnonzero(~np.array(lonely)[train.y])
     if not len(rows):
         raise TooFewExamples("no class has two pictures that are not twins, so nothing can be judged.")
@@ -24,6 +24,9 @@ def cross_validate(train: Features, head: str, seed: int) -> Evaluation:
         raise TooFewExamples(
             "only one class has two pictures that are not twins: right on it means nothing. Add pictures."
         )
+    wanted = fold_count(groups_of, OUTER_FOLDS)
+    if wanted == 2:  # half of two is one, and then nothing could be held out for the choice
+        wanted = min(OUTER_FOLDS, len(np.unique(train.groups)))
     found = np.zeros((repeats, len(train), len(train.classes)))
     for repeat in range(repeats):
         fold_of = folds(train.y, train.groups, train.digests, wanted, seed=seed + 1 + repeat)

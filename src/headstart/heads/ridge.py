@@ -41,7 +41,7 @@ class Ridge(Head):
         """See `Head.out_of_fold`."""
         logits = np.zeros((len(problem.y), problem.k))
         for fold in problem.least_squares(penalty):
-            logits[fold.rows] = fold.scores / _root_share(fold.counts)
+            logits[fold.rows] = fold.centred / _root_share(fold.counts)
         return logits
 
     def logits(self, z: Floats) -> Floats:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.data.scan import Scan
+from headstart.data.walk import shown
 from headstart.errors import DamagedModel, UnreadablePicture
 from headstart.features.pipeline import read
 from headstart.files import digest_file
@@ -40,7 +41,7 @@ def same(folder: Path, found: Scan, options: dict[str, Any]) -> Model | None:
     examples = found.examples
     for path, label, file in zip(examples.paths, examples.labels, examples.files(), strict=True):
         digest = kept.pop((path, examples.classes[label]), None)
-        if digest is None and path in unreadable and not _is_readable(file, model):
+        if digest is None and shown(path) in unreadable and not _is_readable(file, model):
             continue
         try:
             if digest is None or digest_file(file) != digest:

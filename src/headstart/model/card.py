@@ -51,8 +51,13 @@ The numbers hold for pictures like those they were measured on: same sources, sa
 
 def _leaks(report: dict[str, Any]) -> str:
     found = report["test_without_leaks"]
-    if not found:
+    if not found and not report["leaked"]:
         return ""
+    if not found:
+        return (
+            "\n\n**Leak:** every test picture has a twin among the training pictures: "
+            "the score says nothing about new pictures."
+        )
     low, high = found["accuracy_ci95"]
     return (
         f"\n\n**Leak:** some test pictures have a twin among the training pictures. Without them the accuracy is "

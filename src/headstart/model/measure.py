@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from headstart.data import duplicates
+from headstart.data.check import corrupt
 from headstart.data.scan import scan
 from headstart.engines import Engine
 from headstart.errors import NoData
@@ -54,7 +55,7 @@ def measure(
     if not len(examples):
         raise NoData(f"{data} has none of the model's classes: {', '.join(model.classes[:10])}.")
     read = extract(examples.files(), model.backbone, engine, limit_px=limit_px, on_step=on_step)
-    findings += [Finding("corrupt", examples.paths[i], why, "error") for i, why in read.unreadable.items()]
+    findings += corrupt(examples, read.unreadable)
 
     trained = {part.digest for part in model.manifest if part.part != "test"}
     tested = {part.digest for part in model.manifest if part.part == "test"}

@@ -81,7 +81,14 @@ class Model:
         score = self.report["test"] or self.report["cv"]
         low, high = score["accuracy_ci95"]
         kind = "held out" if self.report["test"] else "cross-validated"
-        return f"accuracy {score['accuracy']:.3f} ({low:.3f} to {high:.3f}) on {score['n']} {kind} pictures"
+        said = f"accuracy {score['accuracy']:.3f} ({low:.3f} to {high:.3f}) on {score['n']} {kind} pictures"
+        if not self.report["leaked"]:
+            return said
+        honest = self.report["test_without_leaks"]
+        without = (
+            f"without them {honest['accuracy']:.3f} on {honest['n']}" if honest else "as all of them have"
+        )
+        return f"{said}; {self.report['leaked']} have a twin in training, {without}"
 
     def answer(self, x: Halves) -> Answers:
         """Answers for features [n, all depths]. A picture's bits do not depend on its neighbours."""
