@@ -589,7 +589,11 @@ def test_cache_shows_and_clears(
     call(capfd, "check", parted / "test")
     kept = call(capfd, "cache", "--json").json()
     assert kept["folder"] == str(tmp_path / "cache")
-    assert {one["kind"]: one["pictures"] for one in kept["kept"]} == {"features": 18, "networks": 0}
+    assert {one["kind"]: one["pictures"] for one in kept["kept"]} == {
+        "features": 18,
+        "networks": 0,
+        "twins": 0,
+    }
     freed = call(capfd, "cache", "--clear", "--json").json()["freed"]
     assert freed == sum(one["bytes"] for one in kept["kept"]) > 10_000_000
     assert call(capfd, "cache", "--json").json()["kept"] == []

@@ -13,7 +13,7 @@ from headstart.evaluate import softmax, temperature
 from headstart.heads import Head
 from headstart.heads._choose import _folds, choose, fold_count
 from headstart.heads._inputs import DEPTH_SETS, Inputs
-from headstart.heads._problem import Problem, absolute, fit, left_out
+from headstart.heads._problem import Problem, Products, absolute, fit, left_out
 from headstart.heads.lda import Lda
 from headstart.heads.logistic import Logistic
 from headstart.heads.ridge import Ridge
@@ -314,3 +314,17 @@ def test_folds_are_as_many_as_the_middling_class_can_fill() -> None:
     assert [fold_count([n] * 3, 10) for n in (2, 3, 7, 400)] == [2, 3, 7, 10]
     assert fold_count([1, 2, 2, 5], 10) == 2  # a class of one is never held out
     assert fold_count([1, 100, 100], 5) == 5
+
+
+@pytest.mark.parametrize("n", [12, 40, 90], ids=["few rows", "between", "many rows"])
+def test_shared_products_have_the_same_bits_whoever_asks_first(n: int) -> None:
+    z = np.random.default_rng(0).normal(size=(n, 60)).astype(np.float32)
+    one, other = Products(z, (20, 35)), Products(z, (20, 35))
+    for width in (20, 35, 60):
+        one.kernel(width), one.scatter(width)
+    for width in (60, 35, 20):
+        np.testing.assert_array_equal(other.kernel(width), one.kernel(width))
+        np.testing.assert_array_equal(other.scatter(width), one.scatter(width))
+        own = z[:, 60 - width :]
+        np.testing.assert_allclose(one.kernel(width), own @ own.T, atol=1e-4)
+        np.testing.assert_allclose(one.scatter(width), own.T @ own, atol=1e-4)

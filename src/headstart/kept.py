@@ -1,4 +1,4 @@
-"""What is kept between runs, and how to be rid of it: features, converted networks, downloads."""
+"""What is kept between runs, and how to be rid of it: features, converted networks, downloads, twins."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,14 +6,14 @@ from pathlib import Path
 from headstart.features import store
 from headstart.files import cache_folder, discard
 
-FOLDERS = ("networks", "downloads")
+FOLDERS = ("networks", "downloads", "twins")
 
 
 @dataclass(frozen=True)
 class Usage:
     """One thing that is kept."""
 
-    kind: str  # features, networks, downloads
+    kind: str  # features, networks, downloads, twins
     name: str
     pictures: int  # of features
     bytes: int

@@ -13,6 +13,7 @@ from headstart.data.scan import Scan, scan
 from headstart.engines import Engine, open_engine
 from headstart.errors import Misuse, NoData
 from headstart.features.extract import Extraction, OnStep, extract, quiet
+from headstart.features.twins import known_or
 from headstart.heads import one_thread_each
 from headstart.modalities.image import LIMIT_PX
 from headstart.values import Examples, Features, Finding, Part, Pictures, Spec
@@ -79,8 +80,12 @@ def look_with(
     examples, gone = _without_empty_classes(examples)
     features = _features(read, examples, spec, engine)
     middle = time.perf_counter()
-    with one_thread_each():
-        twins = tuple(duplicates.find(features.last(), read.pictures.thumbs, read.digests))
+
+    def find() -> list[duplicates.Twin]:
+        with one_thread_each():
+            return duplicates.find(features.last(), read.pictures.thumbs, read.digests)
+
+    twins = tuple(known_or(engine.digest, read.digests, find))
     groups = duplicates.groups(len(examples), twins, examples.groups)
     audited = check.audit(examples, read.pictures, twins, size_px=spec.preprocess.size_px)
     findings = check.ordered([*found.findings, *corrupt, *gone, *audited])

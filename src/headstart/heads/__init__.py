@@ -96,7 +96,7 @@ def one_thread_each() -> Iterator[None]:
         yield
 
 
-def side_by_side(work: Callable[[T], None], items: Iterable[T]) -> None:
+def side_by_side(work: Callable[[T], object], items: Iterable[T]) -> None:
     """Call `work` on each item, on as many threads as there are cores. To be used in `one_thread_each`."""
     from concurrent.futures import ThreadPoolExecutor
 

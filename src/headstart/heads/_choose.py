@@ -15,7 +15,7 @@ from headstart.errors import NotFinite, TooFewExamples
 from headstart.evaluate import nll, softmax, temperature
 from headstart.heads import Head
 from headstart.heads._inputs import DEPTH_SETS, Inputs
-from headstart.heads._problem import Problem
+from headstart.heads._problem import Problem, Products
 from headstart.values import Doubles, Features, Floats, Halves, Ints
 
 ROWS = 6000  # heads are compared on at most this many pictures; the chosen one is fitted on all
@@ -86,7 +86,8 @@ def _choose(train: Features, tried: list[type[Head]], seed: int) -> Fitted:
 
     heads.side_by_side(look_at, DEPTH_SETS)
     for part in scouts:
-        search.climb(part, search.best([part]).depths)
+        if part in tried:
+            search.climb(part, search.best([part]).depths)
     for part in tried:
         if part.is_descent and (len(tried) == 1 or search.promises(part, search.best().depths)):
             search.climb(part, search.best().depths)
@@ -113,16 +114,22 @@ class _Search:
         self.sample = sample
         self.folds = _folds(sample, seed)
         self.rows = np.flatnonzero(self.folds >= 0)
-        self._train = train
+        self._widest = Inputs.fit(train, "all")
+        self._z = self._widest.of(sample.x)
+        widths = [self._widest.part(sample.depths, name) for name in DEPTH_SETS]
+        self._products = Products(self._z, [own.stop - own.start for own in widths])
         self._problems: dict[str, tuple[Inputs, Problem]] = {}
         self._kept: dict[tuple[str, str, float], tuple[Trial, Doubles]] = {}
 
     def problem(self, depths: str) -> tuple[Inputs, Problem]:
         """The inputs of a depth set, and the problem on the sampled rows."""
         if depths not in self._problems:
-            inputs = Inputs.fit(self._train, depths)
-            z = inputs.of(self.sample.x)
-            self._problems[depths] = inputs, Problem(z, self.sample.y, len(self.sample.classes), self.folds)
+            inputs = self._widest.part(self.sample.depths, depths)
+            z = self._z[:, inputs.start :]
+            self._problems[depths] = (
+                inputs,
+                Problem(z, self.sample.y, len(self.sample.classes), self.folds, self._products),
+            )
         return self._problems[depths]
 
     def look(self, part: type[Head], depths: str, penalty: float) -> Trial:
@@ -140,6 +147,8 @@ class _Search:
         at = part.penalties.index(middle(part))
         while True:
             near = part.penalties[max(0, at - 1) : at + 2]
+            self.look(part, depths, part.penalties[at])  # brings what the others share
+            heads.side_by_side(lambda penalty: self.look(part, depths, penalty), near)
             best = min((self.look(part, depths, penalty) for penalty in near), key=_rank)
             if best.penalty == part.penalties[at]:
                 return
@@ -157,6 +166,7 @@ class _Search:
             self.sample.y,
             len(self.sample.classes),
             np.where(self.folds == 0, 0, -1),
+            self._products,
         )
         loss, _, _ = self._judge(part, part.out_of_fold(problem, penalty=middle(part)), first)
         rival = self.probabilities(self.best())[np.isin(self.rows, first)]

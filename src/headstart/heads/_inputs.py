@@ -10,7 +10,7 @@ from headstart.values import Depth, Features, Floats, Halves, Ints
 DEPTH_SETS = ("last", "deep", "all")
 PRIOR = 10  # rows
 STILL = 1e-8  # the variance of a feature that never changes, but for rounding
-_BLOCK = 2048  # rows at a time, so that no second array of full size is made
+_BLOCK = 256  # rows at a time, so that no second array of full size is made and memory is used again
 
 
 def columns(depths: tuple[Depth, ...], name: str) -> slice:
@@ -58,6 +58,12 @@ class Inputs:
                 variance[own] = (len(train) * variance[own] + PRIOR * usual) / (len(train) + PRIOR)
         scale = np.divide(1.0, np.sqrt(variance), out=np.zeros(width), where=changing)
         return cls(where.start, where.stop, mean.astype(np.float32), scale.astype(np.float32))
+
+    def part(self, depths: tuple[Depth, ...], depth_set: str) -> "Inputs":
+        """The same for a depth set that lies within: features are standardised depth by depth."""
+        where = columns(depths, depth_set)
+        own = slice(where.start - self.start, where.stop - self.start)
+        return Inputs(where.start, where.stop, self.mean[own], self.scale[own])
 
     def of(self, x: Halves) -> Floats:
         """Inputs [n, d] of features [n, all depths]."""

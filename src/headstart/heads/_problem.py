@@ -13,8 +13,11 @@ Y' A Y without G follows from the inverse of a block matrix. When n > d, the fol
 from Z'Z and Z'Y and one system of d equations is solved. Both are exact; fold size one is leave-one-out.
 """
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from threading import Lock
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, cholesky, lapack, solve_triangular
@@ -22,7 +25,43 @@ from scipy.linalg import cho_factor, cho_solve, cholesky, lapack, solve_triangul
 from headstart.heads._inputs import one_hot
 from headstart.values import Doubles, Floats, Ints
 
+BLOCK = 256  # rows and columns that are mirrored at a time
 JITTER = 1e-5  # of the mean diagonal, so that a kernel with twins in it has a Cholesky factor
+
+
+class Products:
+    """Inner products of the rows, or of the columns, of a matrix z [n, d] and of its last columns alone.
+
+    Depth sets are such last columns, so what a wider one needs is what the next narrower one has, and more.
+    It is always put together in the same way, whoever asks first: the bits depend on it.
+    """
+
+    def __init__(self, z: Floats, widths: Sequence[int] = ()) -> None:
+        self._z, self._widths = z, sorted({*widths, z.shape[1]})
+        self._kernels: dict[int, Floats] = {}
+        self._scatters: dict[int, Floats] = {}
+        self._lock = Lock()
+
+    def kernel(self, width: int) -> Floats:
+        """Of the rows, [n, n], over the last `width` columns."""
+        with self._lock:
+            for inner, own in itertools.pairwise([0, *self._widths]):
+                if own <= width and own not in self._kernels:
+                    more = self._last(own)[:, : own - inner]
+                    found: Floats = more @ more.T
+                    self._kernels[own] = found + self._kernels[inner] if inner else found
+            return self._kernels[width]
+
+    def scatter(self, width: int) -> Floats:
+        """Of the last `width` columns, [width, width]: a corner of the widest with fewer columns than rows."""
+        outer = max((own for own in self._widths if width <= own < len(self._z)), default=width)
+        with self._lock:
+            if outer not in self._scatters:
+                self._scatters[outer] = self._last(outer).T @ self._last(outer)
+            return self._scatters[outer][outer - width :, outer - width :]
+
+    def _last(self, width: int) -> Floats:
+        return self._z[:, self._z.shape[1] - width :]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +72,7 @@ class Problem:
     y: Ints  # [n] 0..k-1
     k: int
     folds: Ints  # [n] numbered from 0; rows of -1 are never left out
+    products: Products | None = None  # of a matrix that ends with the columns of z, where there is one
 
     @property
     def is_dual(self) -> bool:
@@ -42,14 +82,12 @@ class Problem:
     @cached_property
     def kernel(self) -> Floats:
         """Inner products of the rows, [n, n]."""
-        found: Floats = self.z @ self.z.T
-        return found
+        return (self.products or Products(self.z)).kernel(self.z.shape[1])
 
     @cached_property
     def scatter(self) -> Floats:
         """Inner products of the columns, [d, d]."""
-        found: Floats = self.z.T @ self.z
-        return found
+        return (self.products or Products(self.z)).scatter(self.z.shape[1])
 
     @cached_property
     def moments(self) -> Floats:
@@ -79,11 +117,15 @@ class Problem:
 
     def curvature(self, ridge: float) -> Floats:
         """Lower Cholesky factor of the coordinates' scatter plus `ridge` on its diagonal."""
-        own = self.coordinates
-        scatter = own.T @ own if self.is_dual else self.scatter.copy()
+        scatter = (self._spread if self.is_dual else self.scatter).copy()
         scatter.flat[:: len(scatter) + 1] += ridge
         lower: Floats = cholesky(scatter, lower=True, overwrite_a=True)
         return lower
+
+    @cached_property
+    def _spread(self) -> Floats:
+        found: Floats = self.coordinates.T @ self.coordinates
+        return found
 
     def rows_of_folds(self) -> list[Ints]:
         """The rows of each fold, in the order of the folds' numbers."""
@@ -94,6 +136,11 @@ class Problem:
         if penalty not in self._kept:
             self._kept[penalty] = left_out(self, penalty)
         return self._kept[penalty]
+
+    @cached_property
+    def ends(self) -> dict[int, tuple[Floats, Floats]]:
+        """Where the first descent without each fold ended, for those that look for something near."""
+        return {}
 
     @cached_property
     def _kept(self) -> dict[float, list["Fold"]]:
@@ -208,8 +255,12 @@ def _symmetric_inverse(matrix: Floats) -> Floats:
     if failed:
         raise np.linalg.LinAlgError(f"leading minor {failed} is not positive")
     lower, _ = lapack.spotri(factor, lower=1, overwrite_c=1)
-    lower = np.tril(lower)
-    whole: Floats = lower + np.tril(lower, -1).T
+    whole: Floats = lower
+    for at in range(0, len(whole), BLOCK):  # block by block, in place: fresh memory is what takes time
+        rows, rest = slice(at, at + BLOCK), slice(at + BLOCK, None)
+        corner = np.tril(whole[rows, rows])
+        whole[rows, rows] = corner + np.tril(corner, -1).T
+        whole[rows, rest] = whole[rest, rows].T
     return whole
 
 

@@ -58,12 +58,16 @@ class Logistic(Head):
         factor = problem.curvature(strength / CURVATURE)
         z, logits = problem.coordinates, np.zeros((len(problem.y), problem.k))
 
-        def leave(rows: Ints) -> None:
+        def leave(fold: tuple[int, Ints]) -> None:
+            number, rows = fold
             rest = np.setdiff1d(np.arange(len(z)), rows)
-            weight, bias = _minimise(z[rest], problem.y[rest], problem.k, strength, factor)
+            # from where the first penalty ended without these rows: it has not seen them either
+            start = problem.ends.get(number)
+            weight, bias = _minimise(z[rest], problem.y[rest], problem.k, strength, factor, start)
+            problem.ends.setdefault(number, (weight, bias))
             logits[rows] = z[rows] @ weight + bias
 
-        side_by_side(leave, problem.rows_of_folds())
+        side_by_side(leave, list(enumerate(problem.rows_of_folds())))
         return logits
 
     def logits(self, z: Floats) -> Floats:
@@ -80,10 +84,13 @@ class Logistic(Head):
         return cls(arrays["weight"], arrays["bias"])
 
 
-def _minimise(z: Floats, y: Ints, k: int, strength: float, factor: Floats) -> tuple[Floats, Floats]:
+def _minimise(
+    z: Floats, y: Ints, k: int, strength: float, factor: Floats, start: tuple[Floats, Floats] | None = None
+) -> tuple[Floats, Floats]:
     """Weight [d, k] and bias [k] of least penalised log-loss on rows z [n, d].
 
-    `factor` is the lower Cholesky factor of Z'Z + strength / CURVATURE.
+    From `start`, else from least squares. `factor` is the lower Cholesky factor of
+    Z'Z + strength / CURVATURE.
 
     Raises:
         NotFinite: the loss is not finite.
@@ -110,7 +117,8 @@ def _minimise(z: Floats, y: Ints, k: int, strength: float, factor: Floats) -> tu
         residual = (mass / total - targets) / np.float32(n)
         return value, np.concatenate([z.T @ residual + decay * both[:d], residual.sum(0, keepdims=True)])
 
-    at = np.concatenate([_start(z, y, k, factor), np.zeros((1, k), np.float32)])
+    weight, bias = start or (_start(z, y, k, factor), np.zeros(k, np.float32))
+    at = np.concatenate([weight, bias[None]])
     value, slope = look(at)
     pairs: Pairs = deque(maxlen=MEMORY)
     for _ in range(STEPS):
