@@ -53,7 +53,7 @@ class Products:
             return self._kernels[width]
 
     def scatter(self, width: int) -> Floats:
-        """Of the last `width` columns, [width, width]: a corner of the widest with fewer columns than rows."""
+        """Of the last `width` columns, [width, width]: a corner of the widest that has more rows."""
         outer = max((own for own in self._widths if width <= own < len(self._z)), default=width)
         with self._lock:
             if outer not in self._scatters:
