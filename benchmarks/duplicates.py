@@ -1,29 +1,27 @@
 """Claim: copies of a picture are found, whatever was done to them, and strangers are not reported.
 
-    python benchmarks/duplicates.py [--sheets FOLDER] [--cost]
-
 Plants copies of up to 120 pictures of every set of real pictures, one way of copying at a time, and asks for
-twins. Prints the share of copies found (recall) by way and by set, and how many pairs without a planted copy
+twins. Gives the share of copies found (recall) by way and by set, and how many pairs without a planted copy
 are reported. Those are the sets' own hidden twins or false alarms: only a look tells, so `--sheets` draws
 them side by side. The numbers in `headstart.data` were chosen on `flowers12`, `cifar10_small` and
 `caltech101_small` (false alarms by eye, copies planted with other seeds) and on digits; how soon a hopeless
 pair is given up was checked on all but `imagenet_sample`, which was used for nothing. Scanned digits,
 pictures of one scene by a camera that hardly moves, and plain pictures stand for sets in which all pictures
 look alike. `--cost` measures time and memory at 2,000 and 60,000 pictures, and on 10,000 that are nearly
-identical. Last, one JSON line.
+identical.
 """
 
-import argparse
 import io
 import json
 import os
 import resource
-import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import _harness
 import numpy as np
+from _harness import Options, Result
 from PIL import Image, ImageDraw, ImageOps
 
 from headstart import backbones
@@ -31,7 +29,6 @@ from headstart.data.duplicates import Twin, find, groups
 from headstart.engines import open_engine
 from headstart.features.extract import Extraction, extract
 
-DATA = Path(os.environ.get("HEADSTART_DATA", Path(__file__).parents[2] / "shared" / "data"))
 CALIBRATED = ("flowers12", "cifar10_small", "caltech101_small")
 SETS = (*CALIBRATED, "hymenoptera", "alien_predator", "background", "imagenet_sample")
 PLANTED = 120
@@ -133,8 +130,8 @@ def twins_of(first: Extraction, second: Extraction | None = None) -> list[Twin]:
     return find(last, thumbs, [digest for one in both for digest in one.digests])
 
 
-def recalls(name: str, folder: Path) -> tuple[dict[str, float], list[Twin], list[Path]]:
-    files = files_of(DATA / name)
+def recalls(source: Path, folder: Path) -> tuple[dict[str, float], list[Twin], list[Path]]:
+    files = files_of(source)
     own = features(files)
     files = [files[row] for row in own.rows]
     made, rows = planted(files, folder)
@@ -146,7 +143,7 @@ def recalls(name: str, folder: Path) -> tuple[dict[str, float], list[Twin], list
     return found, twins_of(own), files
 
 
-def alike(kind: str, folder: Path) -> list[Path]:
+def alike(kind: str, folder: Path, background: Path) -> list[Path]:
     """Sets in which everything looks alike and nothing is a copy."""
     if kind == "digits":
         from headstart.data.samples import digits
@@ -155,7 +152,7 @@ def alike(kind: str, folder: Path) -> list[Path]:
         return [path for path in files_of(folder / kind) if path.suffix == ".png"]
     rng = np.random.default_rng(5)
     (folder / kind).mkdir()
-    scene = np.asarray(Image.open(files_of(DATA / "background")[5]).convert("RGB").resize((300, 300)), float)
+    scene = np.asarray(Image.open(files_of(background)[5]).convert("RGB").resize((300, 300)), float)
     paths = []
     for number in range(400):
         if kind == "one scene":  # noise, light, a shake of the camera, and marks that are different each time
@@ -238,43 +235,69 @@ def made_up(kind: str, n: int) -> tuple[np.ndarray, np.ndarray]:
     return last, thumbs
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--sheets", type=Path)
-    parser.add_argument("--cost", action="store_true")
-    asked = parser.parse_args()
-    report: dict[str, object] = {"claim": "duplicates"}
-    if asked.cost:  # first: the children are to start small
+def measure(asked: Options) -> Iterator[Result]:
+    """Recall by set and way of copying; pairs reported where nothing is a copy; what it costs."""
+    if asked.extra.cost:  # first: the children are to start small
         for kind, n in (("strangers", 2_000), ("strangers", 60_000), ("nearly identical", 10_000)):
             numbers = cost(kind, n)
-            print(f"{n:6,} {kind}: {numbers}")
-            report[f"{n} {kind}"] = numbers
-    table: dict[str, dict[str, float]] = {}
-    for name in SETS:
-        with tempfile.TemporaryDirectory() as folder:
-            table[name], own, files = recalls(name, Path(folder))
-        equal = sum(twin.exact for twin in own)
-        print(f"{name}: {len(files)} pictures, {len(own)} pairs of its own ({equal} equal files)", flush=True)
-        report[f"pairs in {name}"] = len(own)
-        if asked.sheets:
-            asked.sheets.mkdir(parents=True, exist_ok=True)
-            sheet(files, own, asked.sheets / f"{name}.png")
-    with tempfile.TemporaryDirectory() as folder:
+            yield Result(
+                f"twins among {n:,} {kind}, processor time",
+                numbers["cpu_seconds"],
+                "s",
+                None,
+                n,
+                1,
+                None,
+                numbers,
+            )
+    with _harness.workplace() as place:
+        os.environ["HEADSTART_CACHE"] = str(_harness.with_network(place / "cache"))
+        for name in SETS[: 1 if asked.quick else None]:
+            (place / name).mkdir()
+            found, own, files = recalls(_harness.picture_set(asked, name), place / name)
+            if asked.extra.sheets:
+                asked.extra.sheets.mkdir(parents=True, exist_ok=True)
+                sheet(files, own, asked.extra.sheets / f"{name}.png")
+            yield Result(
+                f"copies found, mean over {len(WAYS)} ways of copying, {name}",
+                100 * float(np.mean(list(found.values()))),
+                "%",
+                None,
+                min(len(files), PLANTED) * len(WAYS),
+                1,
+                (100 * min(found.values()), 100 * max(found.values())),
+                {
+                    "interval_is": "the ways that hide most and least",
+                    "recall": found,
+                    "own_pairs": len(own),
+                    "own_equal_files": sum(twin.exact for twin in own),
+                },
+            )
+        (place / "alike").mkdir()
+        scene = _harness.picture_set(asked, "background")
         for kind in ("digits", "one scene", "plain"):
-            files = alike(kind, Path(folder))
-            found = twins_of(features(files))
-            largest = np.bincount(groups(len(files), found, [""] * len(files))).max()
-            print(f"{kind}: {len(files)} pictures, {len(found)} pairs reported, largest group {largest}")
-            report[kind] = {"pictures": len(files), "reported": len(found), "largest": int(largest)}
-            if asked.sheets and found:
-                sheet(files, found, asked.sheets / f"{kind}.png")
-    print(f"\n{'recall, %':30}" + "".join(f"{name[:11]:>12}" for name in SETS))
-    for way in WAYS:
-        print(f"{way:30}" + "".join(f"{100 * table[name][way]:12.0f}" for name in SETS))
-    print(json.dumps(report | {"recall": table}))
+            files = alike(kind, place / "alike", scene)
+            reported = twins_of(features(files))
+            largest = np.bincount(groups(len(files), reported, [""] * len(files))).max()
+            if asked.extra.sheets and reported:
+                sheet(files, reported, asked.extra.sheets / f"{kind}.png")
+            yield Result(
+                f"pairs reported where all look alike and none is a copy, {kind}",
+                len(reported),
+                "pairs",
+                None,
+                len(files),
+                1,
+                None,
+                {"largest_group": int(largest)},
+            )
 
 
 if __name__ == "__main__":
-    main()
+    drawn = {"type": Path, "default": None, "help": "draw the reported pairs into this folder"}
+    _harness.main(
+        measure,
+        __doc__,
+        ("--sheets", drawn),
+        ("--cost", {"action": "store_true", "help": "time and memory, too"}),
+    )
