@@ -25,6 +25,7 @@ from sklearn.preprocessing import StandardScaler
 from torch.utils.data import DataLoader, Dataset
 
 from headstart import backbones
+from headstart.backbones.chain import Chain
 from headstart.backbones.network import load
 
 SIZE, SHORT, BATCH, WORKERS = 224, 256, 32, 2
@@ -61,7 +62,7 @@ def part(folder: Path, classes: list[str]) -> Pictures:
 
 
 def encode(
-    network: torch.nn.Module, pictures: Pictures, *, channels_last: bool, bf16: bool
+    network: Chain, pictures: Pictures, *, channels_last: bool, bf16: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Features [n, d] of the last layer, and labels [n]."""
     found, labels = [], []
@@ -69,7 +70,7 @@ def encode(
         for batch, own in DataLoader(pictures, BATCH, num_workers=WORKERS):
             if channels_last:
                 batch = batch.contiguous(memory_format=torch.channels_last)
-            features = network.forward_head(network.forward_features(batch), pre_logits=True)
+            features = network.features(batch)
             found.append(features.float().numpy())
             labels.append(own.numpy())
     return np.concatenate(found), np.concatenate(labels)

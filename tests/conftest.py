@@ -1,9 +1,11 @@
 """One cache for the whole test run, away from the user's own; real pictures where they are."""
 
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import make
 import pytest
 from hypothesis import settings
 
@@ -30,3 +32,14 @@ def real() -> Path:
     if not DATA.is_dir():
         pytest.skip(f"no folder of real pictures at {DATA}; set HEADSTART_DATA")
     return DATA
+
+
+@pytest.fixture
+def server() -> Iterator[make.Server]:
+    """A web server on this machine."""
+    with make.Server(("127.0.0.1", 0), make.Handler) as found:
+        thread = threading.Thread(target=found.serve_forever, args=(0.01,))
+        thread.start()
+        yield found
+        found.shutdown()
+        thread.join()

@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -66,3 +67,29 @@ def table(file: Path, rows: Iterable[Sequence[object]], header: str = "path,labe
     with file.open("w", encoding="utf-8", errors="surrogateescape", newline="") as out:
         csv.writer(out).writerows([header.split(","), *rows])
     return file
+
+
+class Server(ThreadingHTTPServer):
+    """Answers every request with `body`."""
+
+    body = b""
+    cut = 0  # bytes of the body that are promised and not sent
+    status = 200
+    asked = 0
+
+
+class Handler(BaseHTTPRequestHandler):
+    """What `Server` does with a request."""
+
+    def do_GET(self) -> None:
+        """Send the body, or the first part of it."""
+        server = self.server
+        assert isinstance(server, Server)
+        server.asked += 1
+        self.send_response(server.status)
+        self.send_header("Content-Length", str(len(server.body)))
+        self.end_headers()
+        self.wfile.write(server.body[: len(server.body) - server.cut])
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""

@@ -33,25 +33,6 @@ def engine() -> engines.Engine:
     return open_engine(SPEC)
 
 
-def test_facts_agree_with_the_library_that_holds_the_architecture() -> None:
-    from headstart.backbones.network import _architecture
-
-    for name in backbones.names():
-        spec = backbones.spec(name)
-        model = _architecture(spec.architecture)
-        facts = model.default_cfg
-        assert facts["input_size"] == (3, spec.preprocess.size_px, spec.preprocess.size_px)
-        assert facts["interpolation"] == spec.preprocess.interpolation
-        assert abs(spec.preprocess.size_px / facts["crop_pct"] - spec.preprocess.resize_px) < 1
-        assert np.allclose(facts["mean"], spec.preprocess.mean, atol=0.004)
-        assert np.allclose(facts["std"], spec.preprocess.std, atol=0.004)
-        assert model.num_features == spec.dim
-        assert sum(p.numel() for p in model.parameters()) == spec.parameters
-        last = [block[-1] for block in model.blocks]
-        widths = [(one.conv_pwl if hasattr(one, "conv_pwl") else one.conv_pw).out_channels for one in last]
-        assert widths == [stage.channels for stage in spec.stages]
-
-
 def test_openvino_gives_what_pytorch_gives(engine: engines.Engine, pictures: Bytes) -> None:
     ours = engine.encode(pictures).astype(np.float64)
     reference = open_engine(SPEC, "torch").encode(pictures).astype(np.float64)
@@ -71,9 +52,9 @@ def test_depths_are_means_and_maxima_of_the_stages(pictures: Bytes) -> None:
     model = load(SPEC)
     with torch.no_grad():
         x = Normalise(SPEC.preprocess)(torch.from_numpy(pictures))
-        x = model.bn1(model.conv_stem(x))
-        for block in model.blocks[:3]:
-            x = block(x)
+        x = model.stem(x)
+        for stage in model.stages[:3]:
+            x = stage(x)
     found = open_engine(SPEC, "torch").encode(pictures)
     third = SPEC.depths[2]
     mean, maximum = np.split(found[:, third.start : third.stop], 2, axis=1)
@@ -104,14 +85,16 @@ def test_the_digest_moves_with_whatever_moves_the_features() -> None:
     import dataclasses
 
     one = engines.digest(SPEC, "openvino", "f32")
+    other = dataclasses.replace(SPEC.weights, sha256="0" * 64)
     shape = dataclasses.replace(SPEC.preprocess, resize_px=257)
     others = [
         engines.digest(SPEC, "openvino", "bf16"),
         engines.digest(SPEC, "torch-cpu", "f32"),
-        engines.digest(dataclasses.replace(SPEC, sha256="0" * 64), "openvino", "f32"),
+        engines.digest(dataclasses.replace(SPEC, weights=other), "openvino", "f32"),
+        engines.digest(dataclasses.replace(SPEC, arguments=(("pad_type", "same"),)), "openvino", "f32"),
         engines.digest(dataclasses.replace(SPEC, preprocess=shape), "openvino", "f32"),
     ]
-    assert len({one, *others}) == 5
+    assert len({one, *others}) == 6
 
 
 def network_files() -> list[Path]:
@@ -167,7 +150,7 @@ def test_wrong_weights_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     wrong = tmp_path / "weights.pth"
     wrong.write_bytes(backbones.weights_file(SPEC).read_bytes()[:-1] + b"x")
     monkeypatch.setattr(network, "weights_file", lambda _: wrong)
-    with pytest.raises(WeightsError, match=SPEC.sha256):
+    with pytest.raises(WeightsError, match=SPEC.weights.sha256):
         network.load(SPEC)
 
 

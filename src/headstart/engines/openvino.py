@@ -11,8 +11,10 @@ import importlib.util
 import io
 import os
 import platform
+import re
 import sys
 import types
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +28,7 @@ from headstart.errors import MissingExtra, NotFinite, WeightsError
 from headstart.files import cache_folder, cores, digest_file, folder_whole, make_cache_folder, write_whole
 from headstart.values import Bytes, Halves, Spec
 
+_ODD = re.compile(r"[^A-Za-z0-9_.-]+")  # in names of backbones, and not for names of folders
 IR_FILES = ("network.xml", "network.bin")
 
 
@@ -93,7 +96,7 @@ class OpenVinoEngine(engines.Engine):
         able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         precision = "bf16" if "BF16" in able else "f32"
         digest = engines.digest(backbone, "openvino", precision)
-        folder = cache_folder() / "networks" / f"{backbone.name}-{digest[:16]}"
+        folder = cache_folder() / "networks" / f"{_ODD.sub('-', backbone.name)}-{digest[:16]}"
         workers = cores()
         options = {
             "INFERENCE_PRECISION_HINT": precision,
@@ -186,7 +189,9 @@ def _convert(backbone: Spec, folder: Path) -> None:
         net = Pooled(load(backbone), backbone.preprocess).eval()
         side = backbone.preprocess.size_px
         example = torch.zeros(1, side, side, 3, dtype=torch.uint8)
-        with torch.no_grad():
+        with torch.no_grad(), warnings.catch_warnings():
+            # networks ask whether a picture has their size, and tracing warns that the answer is fixed: it is
+            warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
             converted = openvino.convert_model(net, example_input=example)
         converted.reshape([1, side, side, 3])
     width = converted.output(0).get_partial_shape()[1].get_length()

@@ -14,7 +14,7 @@ from headstart.data.split import folds as deal_folds
 from headstart.errors import NotFinite, TooFewExamples
 from headstart.evaluate import nll, softmax, temperature
 from headstart.heads import Head
-from headstart.heads._inputs import DEPTH_SETS, Inputs
+from headstart.heads._inputs import DEPTH_SETS, Inputs, depth_sets
 from headstart.heads._problem import Problem, Products
 from headstart.values import Doubles, Features, Floats, Halves, Ints
 
@@ -84,7 +84,7 @@ def _choose(train: Features, tried: list[type[Head]], seed: int) -> Fitted:
             elif depths in part.depths:
                 search.climb(part, depths)
 
-    heads.side_by_side(look_at, DEPTH_SETS)
+    heads.side_by_side(look_at, depth_sets(train.depths))
     for part in scouts:
         if part in tried:
             search.climb(part, search.best([part]).depths)

@@ -19,6 +19,14 @@ def columns(depths: tuple[Depth, ...], name: str) -> slice:
     return slice(depths[first].start, depths[-1].stop)
 
 
+def depth_sets(depths: tuple[Depth, ...]) -> list[str]:
+    """Names of the depth sets that differ, narrowest first: a network of one depth has one."""
+    found: dict[int, str] = {}
+    for name in DEPTH_SETS:
+        found.setdefault(columns(depths, name).start, name)
+    return list(found.values())
+
+
 @dataclass(frozen=True, eq=False)
 class Inputs:
     """How features become what a head sees. Learnt from the training part without its labels.

