@@ -21,7 +21,7 @@ NOISE = 0.01  # of accuracy, that a difference of two runs may be
 def measure(asked: Options) -> Iterator[Result]:
     """Two ratios for each set, and the difference in accuracy."""
     with _harness.workplace() as place:
-        for name in SETS[-1:] if asked.quick else SETS:
+        for name in SETS[-1:] if asked.quick else asked.extra.sets:
             source = _harness.picture_set(asked, name)
             folder = _harness.some(source, place / name, 15) if asked.quick else source
             yield from compare(folder, _harness.pictures(folder), place, asked)
@@ -104,4 +104,7 @@ def compare(folder: Path, files: list[Path], place: Path, asked: Options) -> Ite
 
 if __name__ == "__main__":
     insist = {"action": "store_true", "help": "autocast also where the processor has no bfloat16"}
-    _harness.main(measure, __doc__, ("--runs", {"type": int, "default": 3}), ("--bf16", insist))
+    only = {"nargs": "+", "default": SETS, "choices": SETS}
+    _harness.main(
+        measure, __doc__, ("--runs", {"type": int, "default": 3}), ("--sets", only), ("--bf16", insist)
+    )

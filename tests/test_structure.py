@@ -70,7 +70,7 @@ def test_heavy_libraries_are_imported_where_they_are_used(path: Path) -> None:
         for node in tops
         for name in ([a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""])
     }
-    torch = dict.fromkeys(("network.py", "chain.py", "libraries.py", "torch.py"), {"torch"})
+    torch = {name: {"torch"} for name in ("network.py", "chain.py", "libraries.py", "torch.py")}
     allowed = torch | {"_problem.py": {"scipy"}}
     assert names & set(HEAVY) <= allowed.get(path.name, set())
 
