@@ -237,6 +237,7 @@ def made_up(kind: str, n: int) -> tuple[np.ndarray, np.ndarray]:
 
 def measure(asked: Options) -> Iterator[Result]:
     """Recall by set and way of copying; pairs reported where nothing is a copy; what it costs."""
+    folders = {name: _harness.picture_set(asked, name) for name in SETS}
     if asked.extra.cost:  # first: the children are to start small
         for kind, n in (("strangers", 2_000), ("strangers", 60_000), ("nearly identical", 10_000)):
             numbers = cost(kind, n)
@@ -254,7 +255,7 @@ def measure(asked: Options) -> Iterator[Result]:
         os.environ["HEADSTART_CACHE"] = str(_harness.with_network(place / "cache"))
         for name in SETS[: 1 if asked.quick else None]:
             (place / name).mkdir()
-            found, own, files = recalls(_harness.picture_set(asked, name), place / name)
+            found, own, files = recalls(folders[name], place / name)
             if asked.extra.sheets:
                 asked.extra.sheets.mkdir(parents=True, exist_ok=True)
                 sheet(files, own, asked.extra.sheets / f"{name}.png")
@@ -274,9 +275,8 @@ def measure(asked: Options) -> Iterator[Result]:
                 },
             )
         (place / "alike").mkdir()
-        scene = _harness.picture_set(asked, "background")
         for kind in ("digits", "one scene", "plain"):
-            files = alike(kind, place / "alike", scene)
+            files = alike(kind, place / "alike", folders["background"])
             reported = twins_of(features(files))
             largest = np.bincount(groups(len(files), reported, [""] * len(files))).max()
             if asked.extra.sheets and reported:

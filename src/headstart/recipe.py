@@ -84,8 +84,10 @@ def train(
     if not force and (there := same(out, found, options)):
         return there
     target = _target(out, force=force)
-    engine = open_engine(spec, device)
     clock = {"scan": time.perf_counter() - begin}
+    started = time.perf_counter()
+    engine = open_engine(spec, device)
+    clock["network"] = time.perf_counter() - started
     seen = look_with(spec, engine, found, limit_px=limit_px, on_step=on_step)
     features, examples = seen.features, seen.examples
     clock |= seen.seconds

@@ -106,7 +106,7 @@ def _confusions(found: dict[str, Any]) -> None:
         )
     )
     if wrong:
-        told = [f"{-count} {safe(truth)} called {safe(said)}" for count, truth, said in wrong[:3]]
+        told = [f"{safe(truth)} called {safe(said)} ({-count})" for count, truth, said in wrong[:3]]
         click.echo(cut("\n  most often: " + ", ".join(told)))
 
 

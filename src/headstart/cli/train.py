@@ -9,6 +9,9 @@ import click
 from headstart.cli import _options, _show
 
 
+CONVERTED = 2.0  # seconds to open a network that show that it was not kept from before
+
+
 @click.command("train")
 @click.argument("data", type=_options.PATH)
 @click.option("--out", type=_options.PATH, help="Folder for the model.  [default: DATA's name + -model]")
@@ -91,6 +94,8 @@ def told(report: dict[str, Any], data: Path, out: Path) -> None:
         f"{speed}, "
         f"{seconds['head'] + seconds['evaluate']:.1f} head and judging"
     )
+    if seconds["network"] > CONVERTED:
+        click.echo(f"     and {seconds['network']:.1f} to convert the network, once on this machine")
     click.secho(f"\nModel: {_show.safe(str(out))}", bold=True)
     click.echo(f"  headstart predict {_show.safe(str(out))} PICTURE…")
     sys.stdout.flush()
