@@ -8,7 +8,6 @@ import click
 
 from headstart.cli import _options, _show
 
-
 CONVERTED = 2.0  # seconds to open a network that show that it was not kept from before
 
 
