@@ -1,5 +1,7 @@
 """The network is the one it says it is, and every engine gives what PyTorch in float32 gives."""
 
+import os
+import re
 import socket
 import subprocess
 import sys
@@ -184,3 +186,23 @@ def test_the_source_network_knows_its_own_classes(real: Path) -> None:
     assert right > 0.85
     assert (np.argsort(-logits)[:, :5] == truth[:, None]).any(1).mean() > 0.95
     assert (swapped.argmax(1) == truth).mean() < right - 0.05  # blue for red is noticed
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no limits on files there")
+def test_no_room_for_the_converted_network_is_said(tmp_path: Path) -> None:
+    code = (
+        "import resource, signal\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))\n"
+        "from headstart import backbones, engines, errors\n"
+        "try: engines.open_engine(backbones.spec(backbones.DEFAULT))\n"
+        "except errors.StoreError as error: print('SAID', error)"
+    )
+    around = os.environ | {"HEADSTART_CACHE": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=around, check=True
+    )
+    assert re.search(
+        r"SAID the converted network cannot be kept at .*MB are free\. Free some space", done.stdout
+    )
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

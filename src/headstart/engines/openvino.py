@@ -12,6 +12,7 @@ import io
 import os
 import platform
 import re
+import shutil
 import sys
 import types
 import warnings
@@ -24,7 +25,7 @@ from typing import Any, final
 import numpy as np
 
 from headstart import engines
-from headstart.errors import MissingExtra, NotFinite, WeightsError
+from headstart.errors import MissingExtra, NotFinite, StoreError, WeightsError
 from headstart.files import cache_folder, cores, digest_file, folder_whole, make_cache_folder, write_whole
 from headstart.values import Bytes, Halves, Spec
 
@@ -176,7 +177,11 @@ def _is_whole(folder: Path) -> bool:
 
 
 def _convert(backbone: Spec, folder: Path) -> None:
-    """PyTorch to OpenVINO's own format: uint8 pictures in, normalisation inside, float32 features out."""
+    """PyTorch to OpenVINO's own format: uint8 pictures in, normalisation inside, float32 features out.
+
+    Raises:
+        StoreError: the result cannot be kept.
+    """
     if importlib.util.find_spec("torch") is None:
         raise MissingExtra("converting a network", "backbones")
     import torch
@@ -201,6 +206,13 @@ def _convert(backbone: Spec, folder: Path) -> None:
         )
     make_cache_folder("networks", folder.parent.name)
     with folder_whole(folder, replace=True) as building:
-        openvino.save_model(converted, str(building / IR_FILES[0]), compress_to_fp16=False)
+        try:
+            openvino.save_model(converted, str(building / IR_FILES[0]), compress_to_fp16=False)
+        except RuntimeError as error:  # its streams do not say why
+            free = shutil.disk_usage(building).free / 1e6
+            raise StoreError(
+                f"the converted network cannot be kept at {folder}, where {free:.0f} MB are free. "
+                "Free some space, or set HEADSTART_CACHE to a folder on another disk."
+            ) from error
         digests = [digest_file(building / name) for name in IR_FILES]
         (building / "digests").write_text("\n".join(digests), encoding="ascii")
