@@ -14,7 +14,7 @@ import _harness
 README = _harness.ROOT / "README.md"
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
 ORDER = (
-    "against_plain", "pipeline", "against_fastai", "second_run", "startup", "memory", "accuracy",
+    "against_plain", "pipeline", "against_fastai", "second_run", "startup", "memory", "accuracy", "few",
     "duplicates", "hostile", "kills", "environment", "parity",
 )  # fmt: skip
 SIGNS = {">=": "≥", "<=": "≤", "==": "="}

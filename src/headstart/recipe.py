@@ -89,8 +89,10 @@ def train(
     engine = open_engine(spec, device)
     clock["network"] = time.perf_counter() - started
     seen = look_with(spec, engine, found, limit_px=limit_px, on_step=on_step)
-    features, examples = seen.features, seen.examples
+    features, examples, encoded = seen.features, seen.examples, seen.encoded
     clock |= seen.seconds
+    found_out = {"files": seen.files, "findings": [finding.to_json() for finding in seen.findings]}
+    del seen  # its thumbs are large, and nothing below looks at pictures
 
     started = time.perf_counter()
     parts = _parts(examples, features, Path(split) if split else None, seed)
@@ -112,10 +114,10 @@ def train(
         "model": target.name,
         "classes": list(examples.classes),
         "data": {
-            "files": seen.files,
+            "files": found_out["files"],
             "used": len(examples),
             **{name: len(own) for name, own in rows.items()},
-            "findings": [finding.to_json() for finding in seen.findings],
+            "findings": found_out["findings"],
         },
         "split": "cross-validation" if crossed else "dealt" if parts.dealt else "given",
         "backbone": spec.name,
@@ -132,9 +134,9 @@ def train(
         "device": device,
         "precision": engine.precision,
         "seed": seed,
-        "encoded": seen.encoded,
+        "encoded": encoded,
         "seconds": {name: round(value, 4) for name, value in clock.items()},
-        "images_per_second": round(seen.encoded / clock["extract"], 1) if seen.encoded else 0.0,
+        "images_per_second": round(encoded / clock["extract"], 1) if encoded else 0.0,
         "version": VERSION,
     }
     model = build(fitted, features, examples, parts, spec, report)

@@ -138,7 +138,7 @@ class Problem:
         return self._kept[penalty]
 
     @cached_property
-    def ends(self) -> dict[int, tuple[Floats, Floats]]:
+    def ends(self) -> dict[int, Floats]:
         """Where the first descent without each fold ended, for those that look for something near."""
         return {}
 

@@ -7,7 +7,6 @@ problem is solved in the coordinates of the rows' own space, which the penalty c
 """
 
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
@@ -27,6 +26,7 @@ STEPS = 100
 MEMORY = 8  # pairs of steps and changes of slope that L-BFGS keeps
 CLOSE = 1e-4  # a step that gains less log-loss than this is the last: four digits are shown
 HALVINGS = 20
+GROUP_NUMBERS = 4_000_000  # logits at once: 16 MB
 CURVATURE = 0.02  # p (1 - p) at a typical picture: how much of the scatter the log-loss feels
 
 
@@ -48,26 +48,32 @@ class Logistic(Head):
         """Minimise the mean log-loss plus `penalty` * d / n * |W|^2 / 2; the bias is free."""
         strength = penalty * problem.z.shape[1]
         factor = problem.curvature(strength / CURVATURE)
-        weight, bias = _minimise(problem.coordinates, problem.y, problem.k, strength, factor)
-        return cls(problem.to_inputs(weight).astype(np.float32), bias)
+        everything = [np.zeros(0, dtype=np.int64)]
+        found = _minimise(problem, strength, factor, everything)
+        return cls(problem.to_inputs(found[0, :-1]).astype(np.float32), found[0, -1])
 
     @classmethod
     def out_of_fold(cls, problem: "Problem", *, penalty: float) -> Doubles:
-        """See `Head.out_of_fold`. Each fold is a descent of its own; what steers it is shared."""
+        """See `Head.out_of_fold`. Each fold is a descent of its own; what steers it is shared.
+
+        Folds descend side by side, in two groups or more: the inputs are read from memory once for a group.
+        """
         strength = penalty * problem.z.shape[1]
         factor = problem.curvature(strength / CURVATURE)
-        z, logits = problem.coordinates, np.zeros((len(problem.y), problem.k))
+        z, logits, folds = problem.coordinates, np.zeros((len(problem.y), problem.k)), problem.rows_of_folds()
+        numbers = max(2, -(-len(folds) * logits.size // GROUP_NUMBERS))
 
-        def leave(fold: tuple[int, Ints]) -> None:
-            number, rows = fold
-            rest = np.setdiff1d(np.arange(len(z)), rows)
+        def leave(group: Ints) -> None:
+            left = [folds[fold] for fold in group]
             # from where the first penalty ended without these rows: it has not seen them either
-            start = problem.ends.get(number)
-            weight, bias = _minimise(z[rest], problem.y[rest], problem.k, strength, factor, start)
-            problem.ends.setdefault(number, (weight, bias))
-            logits[rows] = z[rows] @ weight + bias
+            starts = [problem.ends[fold] for fold in group if fold in problem.ends]
+            start = np.stack(starts) if len(starts) == len(group) else None
+            found = _minimise(problem, strength, factor, left, start)
+            for fold, rows, both in zip(group, left, found, strict=True):
+                problem.ends.setdefault(int(fold), both)
+                logits[rows] = z[rows] @ both[:-1] + both[-1]
 
-        side_by_side(leave, list(enumerate(problem.rows_of_folds())))
+        side_by_side(leave, [own for own in np.array_split(np.arange(len(folds)), numbers) if len(own)])
         return logits
 
     def logits(self, z: Floats) -> Floats:
@@ -85,85 +91,141 @@ class Logistic(Head):
 
 
 def _minimise(
-    z: Floats, y: Ints, k: int, strength: float, factor: Floats, start: tuple[Floats, Floats] | None = None
-) -> tuple[Floats, Floats]:
-    """Weight [d, k] and bias [k] of least penalised log-loss on rows z [n, d].
+    problem: "Problem", strength: float, factor: Floats, left: list[Ints], start: Floats | None = None
+) -> Floats:
+    """Weights and bias, [p, d + 1, k], of least penalised log-loss on all rows but `left[p]` each.
 
     From `start`, else from least squares. `factor` is the lower Cholesky factor of
-    Z'Z + strength / CURVATURE.
+    Z'Z + strength / CURVATURE. The p descents share every product with the rows z; each has its own steps
+    and end.
 
     Raises:
         NotFinite: the loss is not finite.
     """
-    from scipy.linalg import cho_solve
-
-    n, d = z.shape
-    targets, decay = one_hot(y, k), np.float32(strength / n)
-    rows = np.arange(n)
-
-    def precondition(slope: Floats) -> Floats:
-        turned = np.empty_like(slope)
-        turned[:d] = cho_solve((factor, True), slope[:d], check_finite=False) * np.float32(n / CURVATURE)
-        turned[d] = slope[d] / np.float32(CURVATURE)
-        return turned
-
-    def look(both: Floats) -> tuple[float, Floats]:
-        logits = z @ both[:d] + both[d]
-        logits -= logits.max(1, keepdims=True)
-        mass = np.exp(logits)
-        total = mass.sum(1, keepdims=True)
-        value = float(np.log(total).mean(dtype=np.float64) - logits[rows, y].mean(dtype=np.float64))
-        value += 0.5 * float(decay) * _dot(both[:d], both[:d])
-        residual = (mass / total - targets) / np.float32(n)
-        return value, np.concatenate([z.T @ residual + decay * both[:d], residual.sum(0, keepdims=True)])
-
-    weight, bias = start or (_start(z, y, k, factor), np.zeros(k, np.float32))
-    at = np.concatenate([weight, bias[None]])
-    value, slope = look(at)
-    pairs: Pairs = deque(maxlen=MEMORY)
+    z, p = problem.coordinates, len(left)
+    weight = np.ones((len(z), p), np.float32)  # of each row in each mean
+    for column, rows in enumerate(left):
+        weight[rows, column] = 0
+    used = weight.sum(0)
+    weight /= used
+    decay = (strength / used).astype(np.float32)
+    descents = _Descents(z, one_hot(problem.y, problem.k), weight, decay, factor, used)
+    at = descents.start() if start is None else start.copy()
+    going = np.arange(p)
+    value, slope = descents.look(at, going)
+    pairs: list[Pairs] = [deque(maxlen=MEMORY) for _ in range(p)]
     for _ in range(STEPS):
-        if not np.isfinite(value):
+        if not np.isfinite(value).all():
             raise NotFinite("the log-loss is not finite: the features are damaged.")
-        direction = _direction(slope, pairs, precondition)
-        fall, stride = _dot(direction, slope), 1.0
-        for _ in range(HALVINGS):
-            there = at + np.float32(stride) * direction
-            lower, steeper = look(there)
-            if lower <= value + 1e-4 * stride * fall:
-                break
-            stride /= 2
-        else:
-            break  # nothing lower along the way: as low as float32 can tell
-        step, change = there - at, steeper - slope
-        if _dot(step, change) > 0:
-            pairs.append((step, change, _dot(step, change)))
-        gained, at, value, slope = value - lower, there, lower, steeper
-        if gained < CLOSE:
+        direction = descents.direction(slope, pairs, going)
+        there, lower, steeper = descents.step(at, value, slope, direction, going)
+        gained = value[going] - lower
+        for row, fold in enumerate(going):
+            step, change = there[row] - at[fold], steeper[row] - slope[fold]
+            if _dot(step, change) > 0:
+                pairs[fold].append((step, change, _dot(step, change)))
+        at[going], value[going], slope[going] = there, lower, steeper
+        going = going[gained >= CLOSE]
+        if not len(going):
             break
-    return np.ascontiguousarray(at[:d]), at[d]
+    return at
 
 
-def _start(z: Floats, y: Ints, k: int, factor: Floats) -> Floats:
-    """Least-squares weights of these rows, scaled so that their scores are log-odds."""
-    from scipy.linalg import cho_solve
+@dataclass(frozen=True, eq=False)
+class _Descents:
+    """What p descents on the same rows share."""
 
-    from headstart.evaluate import temperature
+    z: Floats  # [n, d]
+    targets: Floats  # [n, k] one-hot
+    weight: Floats  # [n, p] of each row in the mean of each descent
+    decay: Floats  # [p]
+    factor: Floats  # [d, d]
+    used: Floats  # [p] rows in each mean
 
-    weight: Floats = cho_solve((factor, True), z.T @ one_hot(y, k), check_finite=False)
-    return weight / np.float32(temperature(z @ weight, y))
+    def start(self) -> Floats:
+        """Least-squares weights of the rows in use, scaled so that their scores are log-odds."""
+        from headstart.evaluate import temperature
 
+        found = np.zeros((self.weight.shape[1], self.z.shape[1] + 1, self.targets.shape[1]), np.float32)
+        found[:, :-1] = self._solve(self._times_rows((self.weight[:, :, None] > 0) * self.targets[:, None]))
+        for own, weight in zip(found, self.weight.T, strict=True):
+            rows = weight > 0
+            scores = self.z[rows] @ own[:-1]
+            own[:-1] /= np.float32(temperature(scores, self.targets[rows].argmax(1)))
+        return found
 
-def _direction(slope: Floats, pairs: Pairs, precondition: Callable[[Floats], Floats]) -> Floats:
-    """The two-loop recursion of L-BFGS."""
-    turned, shares = slope.copy(), []
-    for step, change, both in reversed(pairs):
-        share = _dot(step, turned) / both
-        shares.append(share)
-        turned -= np.float32(share) * change
-    turned = precondition(turned)
-    for (step, change, both), share in zip(pairs, reversed(shares), strict=True):
-        turned += np.float32(share - _dot(change, turned) / both) * step
-    return -turned
+    def look(self, at: Floats, going: Ints) -> tuple[Doubles, Floats]:
+        """Penalised losses [g] and slopes [g, d + 1, k] of those that go on, at `at` [g, d + 1, k]."""
+        weight = self.weight[:, going]
+        logits = self._scores(at[:, :-1]) + at[None, :, -1]
+        logits -= logits.max(2, keepdims=True)
+        own = np.einsum("ngk,nk->ng", logits, self.targets)
+        mass = np.exp(logits, out=logits)
+        total = mass.sum(2)
+        losses = np.einsum("ng,ng->g", weight, np.log(total) - own, dtype=np.float64)
+        decay = self.decay[going]
+        losses += 0.5 * decay * np.einsum("gdk,gdk->g", at[:, :-1], at[:, :-1], dtype=np.float64)
+        mass /= total[:, :, None]
+        mass -= self.targets[:, None]
+        mass *= weight[:, :, None]
+        slope = np.empty_like(at)
+        slope[:, :-1] = self._times_rows(mass) + decay[:, None, None] * at[:, :-1]
+        slope[:, -1] = mass.sum(0)
+        return losses, slope
+
+    def step(
+        self, at: Floats, value: Doubles, slope: Floats, direction: Floats, going: Ints
+    ) -> tuple[Floats, Doubles, Floats]:
+        """Where those that go on arrive, with loss and slope there; at home where nothing is lower."""
+        there, lower, steeper = at[going], value[going].copy(), slope[going]
+        fall = np.array([_dot(own, slope[fold]) for own, fold in zip(direction, going, strict=True)])
+        trying, stride = np.arange(len(going)), 1.0
+        for _ in range(HALVINGS):
+            tried = at[going[trying]] + np.float32(stride) * direction[trying]
+            loss, slopes = self.look(tried, going[trying])
+            good = loss <= value[going[trying]] + 1e-4 * stride * fall[trying]
+            done = trying[good]
+            there[done], lower[done], steeper[done] = tried[good], loss[good], slopes[good]
+            trying, stride = trying[~good], stride / 2
+            if not len(trying):
+                break
+        return there, lower, steeper
+
+    def direction(self, slope: Floats, pairs: list[Pairs], going: Ints) -> Floats:
+        """The two-loop recursion of L-BFGS for each that goes on, [g, d + 1, k]."""
+        turned, shares = slope[going], [list[float]() for _ in going]
+        for own, share, fold in zip(turned, shares, going, strict=True):
+            for step, change, both in reversed(pairs[fold]):
+                share.append(_dot(step, own) / both)
+                own -= np.float32(share[-1]) * change
+        scale = (self.used[going] / np.float32(CURVATURE))[:, None, None]
+        turned[:, :-1] = self._solve(turned[:, :-1]) * scale
+        turned[:, -1] /= np.float32(CURVATURE)
+        for own, share, fold in zip(turned, shares, going, strict=True):
+            for (step, change, both), part in zip(pairs[fold], reversed(share), strict=True):
+                own += np.float32(part - _dot(change, own) / both) * step
+        return -turned
+
+    def _scores(self, weights: Floats) -> Floats:
+        """Products of the rows with weights [g, d, k], [n, g, k]."""
+        g, d, k = weights.shape
+        found: Floats = self.z @ np.ascontiguousarray(weights.transpose(1, 0, 2)).reshape(d, g * k)
+        return found.reshape(len(self.z), g, k)
+
+    def _times_rows(self, values: Floats) -> Floats:
+        """Products of the columns with values [n, g, k], [g, d, k]."""
+        n, g, k = values.shape
+        found: Floats = self.z.T @ values.reshape(n, g * k).astype(np.float32, copy=False)
+        return found.reshape(-1, g, k).transpose(1, 0, 2)
+
+    def _solve(self, values: Floats) -> Floats:
+        """The factorised matrix's inverse times values [g, d, k]."""
+        from scipy.linalg import cho_solve
+
+        g, d, k = values.shape
+        flat = np.asfortranarray(values.transpose(1, 0, 2).reshape(d, g * k))
+        found: Floats = cho_solve((self.factor, True), flat, overwrite_b=True, check_finite=False)
+        return found.reshape(d, g, k).transpose(1, 0, 2)
 
 
 def _dot(a: Floats, b: Floats) -> float:
