@@ -21,6 +21,8 @@ HeadstartError
 from collections.abc import Sequence
 from difflib import get_close_matches
 
+MOST_NAMES = 12  # that one message lists
+
 
 class HeadstartError(Exception):
     """Base of every error that a user can cause or meet. Exit code 1."""
@@ -42,9 +44,12 @@ class UnknownName(Misuse):
         self.noun, self.name, self.known = noun, name, tuple(known)
 
     def __str__(self) -> str:
-        close = get_close_matches(self.name, self.known, n=1)
+        close = get_close_matches(self.name, self.known, n=MOST_NAMES)
         hint = f" Did you mean {close[0]!r}?" if close else ""
-        return f"there is no {self.noun} named {self.name!r}.{hint} Known: {', '.join(self.known)}."
+        known = f"Known: {', '.join(self.known)}."
+        if len(self.known) > MOST_NAMES:
+            known = f"{len(self.known):,} are known" + (f"; near it: {', '.join(close)}." if close else ".")
+        return f"there is no {self.noun} named {self.name!r}.{hint} {known}"
 
 
 class NoData(Misuse):
