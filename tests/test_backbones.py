@@ -265,6 +265,13 @@ def test_offline_the_user_is_told_which_file_to_put_where(small_weights: Path, c
 
 
 @pytest.mark.usefixtures("cache")
+def test_a_network_without_weights_asks_for_a_file() -> None:
+    spec = replace(backbones.spec(SMALL), weights=Weights("file", "", "", "", ""))
+    with pytest.raises(WeightsError, match=r"offers no weights for .* --weights"):
+        backbones.pinned(spec)
+
+
+@pytest.mark.usefixtures("cache")
 @pytest.mark.parametrize("address", ["file:///etc/passwd", "ftp://x/y", ""])
 def test_only_the_web_is_asked(address: str) -> None:
     spec = replace(backbones.spec(SMALL), weights=Weights("address", address, "../../x.pth", "", ""))

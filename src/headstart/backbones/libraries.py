@@ -12,7 +12,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from headstart.backbones.chain import chain
-from headstart.backbones.network import architecture, let_torchvision_load
+from headstart.backbones.network import architecture, example, let_torchvision_load
 from headstart.errors import Misuse, UnknownName
 from headstart.files import cache_folder, digest_bytes, make_cache_folder, write_whole
 from headstart.values import Preprocess, Spec, Stage, Weights
@@ -187,7 +187,7 @@ def _measured(network: tuple[str, str, tuple[tuple[str, str], ...]], side: int) 
     except (OSError, ValueError):
         pass
     model = architecture(*network).eval()
-    picture = torch.zeros(1, 3, side, side)
+    picture = example(side)
     pieces = chain(model, picture)
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
@@ -219,7 +219,7 @@ def anatomy(spec: Spec) -> list[Piece]:
         UnknownFamily: the network cannot be taken to pieces.
     """
     side = spec.preprocess.size_px
-    x = torch.zeros(1, 3, side, side)
+    x = example(side)
     found = chain(architecture(spec.library, spec.architecture, spec.arguments).eval(), x)
     pieces = [("stem", found.stem), *zip(found.names, found.stages, strict=True), ("last", found.tail)]
     told, counted = [], set[int]()

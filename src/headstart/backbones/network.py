@@ -45,7 +45,12 @@ def load(backbone: Spec) -> Chain:
     weights = _tensors(data, path.name)
     side = backbone.preprocess.size_px
     model = _filled(backbone, weights, path.name)
-    return chain(model, torch.zeros(1, 3, side, side)).requires_grad_(requires_grad=False)
+    return chain(model, example(side)).requires_grad_(requires_grad=False)
+
+
+def example(side: int) -> torch.Tensor:
+    """The picture [1, 3, side, side] that pieces are tried on: noise, alike on every run."""
+    return torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0))
 
 
 def architecture(library: str, name: str, arguments: tuple[tuple[str, str], ...] = ()) -> nn.Module:

