@@ -126,7 +126,7 @@ def test_a_damaged_kept_network_is_made_again(engine: engines.Engine, pictures: 
 def test_a_kept_network_needs_no_torch() -> None:
     code = (
         "import sys\nfrom headstart import backbones\nfrom headstart.engines import open_engine\n"
-        f"open_engine(backbones.spec({SPEC.name!r}))\n"
+        f"open_engine(backbones.spec({SPEC.name!r})).ready()\n"
         "print(sorted({'torch', 'timm', 'openvino', 'scipy'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -143,7 +143,7 @@ def test_converting_opens_no_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "create_connection", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    OpenVinoEngine.open(SPEC)
+    OpenVinoEngine.open(SPEC).ready()
     assert "openvino_telemetry" not in sys.modules
 
 
@@ -196,7 +196,7 @@ def test_no_room_for_the_converted_network_is_said(tmp_path: Path) -> None:
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))\n"
         "from headstart import backbones, engines, errors\n"
-        "try: engines.open_engine(backbones.spec(backbones.DEFAULT))\n"
+        "try: engines.open_engine(backbones.spec(backbones.DEFAULT)).ready()\n"
         "except errors.StoreError as error: print('SAID', error)"
     )
     around = os.environ | {"HEADSTART_CACHE": str(tmp_path)}

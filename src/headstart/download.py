@@ -1,13 +1,10 @@
 """Files from elsewhere, fetched once and kept: checked, whole or absent, and never unasked."""
 
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +127,10 @@ def _blocks(address: str, by_hand: str) -> Iterator[tuple[bytes, int | None]]:
 
     Errors of whoever takes the pieces are not caught here.
     """
+    import urllib.error
+    import urllib.request
+    from http.client import HTTPException
+
     agent = {"User-Agent": "headstart"}
     try:
         request = urllib.request.Request(address, headers=agent)  # noqa: S310

@@ -88,7 +88,7 @@ def look_with(
     limit_px: int = LIMIT_PX,
     on_step: OnStep = quiet,
 ) -> Look:
-    """`look` with an engine that is open already and data that were scanned."""
+    """`look` with an engine and data that were scanned."""
     examples = found.examples
     read = extract(examples.files(), spec, engine, limit_px=limit_px, on_step=on_step)
     corrupt = check.corrupt(examples, read.unreadable)

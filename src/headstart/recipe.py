@@ -84,13 +84,12 @@ def train(
     if not force and (there := same(out, found, options)):
         return there
     target = _target(out, force=force)
+    heads.load_beside()
     clock = {"scan": time.perf_counter() - begin}
-    started = time.perf_counter()
     engine = open_engine(spec, device)
-    clock["network"] = time.perf_counter() - started
     seen = look_with(spec, engine, found, limit_px=limit_px, on_step=on_step)
     features, examples, encoded = seen.features, seen.examples, seen.encoded
-    clock |= seen.seconds
+    clock |= {"network": engine.opening_s} | seen.seconds
     found_out = {"files": seen.files, "findings": [finding.to_json() for finding in seen.findings]}
     del seen  # its thumbs are large, and nothing below looks at pictures
 

@@ -19,12 +19,19 @@ LAYOUT = 1  # of the feature vector; a change of what is pooled, or how, is a ne
 
 
 class Engine(ABC):
-    """Pictures in, features out. May be called from several threads at once."""
+    """Pictures in, features out. May be called from several threads at once.
+
+    What knows its digest need not have its network: a run that finds all features kept never opens it.
+    """
 
     digest: str  # of weights, preprocessing, layout, engine and precision: features are kept under it
     precision: str
     workers: int  # how many threads should decode and call `encode`
     batch: int  # how many pictures a call should bring
+    opening_s: float = 0.0  # what opening the network took, once somebody needed it
+
+    def ready(self) -> None:  # noqa: B027  an engine may have nothing to open
+        """Open the network now rather than with the first picture."""
 
     @abstractmethod
     def encode(self, pixels: Bytes) -> Halves:

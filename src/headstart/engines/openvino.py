@@ -14,12 +14,14 @@ import platform
 import re
 import shutil
 import sys
+import time
 import types
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
+from threading import Lock
 from typing import Any, final
 
 import numpy as np
@@ -75,57 +77,71 @@ class OpenVinoEngine(engines.Engine):
 
     batch = 1
 
-    def __init__(self, compiled: Any, *, digest: str, precision: str, workers: int) -> None:
-        self.digest, self.precision, self.workers = digest, precision, workers
-        self._runtime = _runtime()
+    def __init__(self, backbone: Spec, core: Any, *, digest: str, precision: str) -> None:
+        self.digest, self.precision, self.workers, self.opening_s = digest, precision, cores(), 0.0
+        self._backbone, self._core, self._runtime = backbone, core, _runtime()
         self._requests: SimpleQueue[Any] = SimpleQueue()
-        for _ in range(workers):
-            self._requests.put(compiled.create_infer_request())
+        self._opening, self._is_open = Lock(), False
 
     @classmethod
     def open(cls, backbone: Spec) -> "OpenVinoEngine":
-        """The compiled network: from the cache where it is there and whole, else made and kept.
+        """The engine for this backbone. Its network is opened with the first picture: see `ready`."""
+        core = _runtime().Core()
+        # Copied, not mapped: a mapped file that somebody cuts short would kill the process.
+        core.set_property({"ENABLE_MMAP": False})
+        able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        precision = "bf16" if "BF16" in able else "f32"
+        return cls(
+            backbone, core, digest=engines.digest(backbone, "openvino", precision), precision=precision
+        )
+
+    def ready(self) -> None:
+        """Open the compiled network, once: from the cache where it is there and whole, else made and kept.
 
         Raises:
             StoreError: the cache folder cannot be written.
             WeightsError, MissingExtra: the weights are needed for converting and are absent or wrong.
         """
-        runtime = _runtime()
-        core = runtime.Core()
-        # Copied, not mapped: a mapped file that somebody cuts short would kill the process.
-        core.set_property({"ENABLE_MMAP": False})
-        able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        precision = "bf16" if "BF16" in able else "f32"
-        digest = engines.digest(backbone, "openvino", precision)
-        folder = cache_folder() / "networks" / f"{_ODD.sub('-', backbone.name)}-{digest[:16]}"
-        workers = cores()
+        with self._opening:
+            if self._is_open:
+                return
+            begin = time.perf_counter()
+            compiled = self._compiled()
+            for _ in range(self.workers):
+                self._requests.put(compiled.create_infer_request())
+            self.opening_s = time.perf_counter() - begin
+            self._is_open = True
+
+    def _compiled(self) -> Any:
+        folder = cache_folder() / "networks" / f"{_ODD.sub('-', self._backbone.name)}-{self.digest[:16]}"
         options = {
-            "INFERENCE_PRECISION_HINT": precision,
-            "NUM_STREAMS": str(workers),
-            "INFERENCE_NUM_THREADS": str(workers),
+            "INFERENCE_PRECISION_HINT": self.precision,
+            "NUM_STREAMS": str(self.workers),
+            "INFERENCE_NUM_THREADS": str(self.workers),
         }
-        kept = folder / f"compiled-{_machine(runtime, core, options)}.blob"
+        kept = folder / f"compiled-{_machine(self._runtime, self._core, options)}.blob"
         blob = _read_checked(kept)
-        compiled = None
         if blob is not None:
             try:
-                compiled = core.import_model(io.BytesIO(blob), "CPU", {})
+                return self._core.import_model(io.BytesIO(blob), "CPU", {})
             except RuntimeError:  # made by another build of the runtime after all: as good as absent
-                compiled = None
-        if compiled is None:
-            make_cache_folder("networks", folder.name)  # before the work, so that it is not in vain
-            compiled = core.compile_model(_network(core, backbone, folder / "ir"), "CPU", options)
-            body = compiled.export_model()
-            body = body.getvalue() if hasattr(body, "getvalue") else bytes(body)
-            write_whole(kept, hashlib.sha256(body).digest() + body)
-        return cls(compiled, digest=digest, precision=precision, workers=workers)
+                pass
+        make_cache_folder("networks", folder.name)  # before the work, so that it is not in vain
+        network = _network(self._core, self._backbone, folder / "ir")
+        compiled = self._core.compile_model(network, "CPU", options)
+        body = compiled.export_model()
+        body = body.getvalue() if hasattr(body, "getvalue") else bytes(body)
+        write_whole(kept, hashlib.sha256(body).digest() + body)
+        return compiled
 
     def encode(self, pixels: Bytes) -> Halves:
         """Features [b, d] of pictures [b, s, s, 3], one after the other.
 
         Raises:
             NotFinite: the network gave NaN, or a number beyond float16's 65,504.
+            StoreError, WeightsError, MissingExtra: the network cannot be opened, see `ready`.
         """
+        self.ready()
         request = self._requests.get()
         try:
             rows = []

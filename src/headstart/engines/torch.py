@@ -1,5 +1,7 @@
 """PyTorch: the engine for CUDA, and on the CPU the float32 reference that the others are held to."""
 
+import time
+from threading import Lock
 from typing import final
 
 import numpy as np
@@ -17,17 +19,20 @@ GPU_BATCH = 64
 class TorchEngine(engines.Engine):
     """The network as PyTorch runs it: bfloat16 autocast and channels-last on CUDA, float32 on the CPU."""
 
-    def __init__(self, network: torch.nn.Module, device: torch.device, *, digest: str) -> None:
-        self.digest = digest
-        self._network, self._device = network, device
+    def __init__(self, backbone: Spec, device: torch.device) -> None:
         gpu = device.type == "cuda"
         self.precision = "bf16" if gpu else "f32"
+        self.digest = engines.digest(backbone, "torch-cuda" if gpu else "torch-cpu", self.precision)
         self.batch = GPU_BATCH if gpu else 1
         self.workers = 4 if gpu else 1  # on the CPU torch brings its own threads
+        self.opening_s = 0.0
+        self._backbone, self._device = backbone, device
+        self._network: torch.nn.Module | None = None
+        self._opening = Lock()
 
     @classmethod
     def open(cls, backbone: Spec, device: str) -> "TorchEngine":
-        """Load the weights onto `device`: "torch" (the CPU), "cuda" or "cuda:N".
+        """The engine on `device`: "torch" (the CPU), "cuda" or "cuda:N".
 
         Raises:
             Misuse: this machine has no such device. Nothing else is used in its place.
@@ -41,23 +46,40 @@ class TorchEngine(engines.Engine):
             raise Misuse(
                 f"device {device!r} was asked for; PyTorch sees {seen} CUDA devices. Use --device cpu."
             )
-        network = Pooled(load(backbone), backbone.preprocess).eval().to(place)
-        if place.type == "cuda":
-            network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        name = "torch-cuda" if place.type == "cuda" else "torch-cpu"
-        found = engines.digest(backbone, name, "bf16" if place.type == "cuda" else "f32")
-        return cls(network, place, digest=found)
+        return cls(backbone, place)
+
+    def ready(self) -> None:
+        """Load the weights onto the device, once.
+
+        Raises:
+            WeightsError, MissingExtra: they are absent or wrong.
+        """
+        self._opened()
+
+    def _opened(self) -> torch.nn.Module:
+        with self._opening:
+            if self._network is not None:
+                return self._network
+            begin = time.perf_counter()
+            network = Pooled(load(self._backbone), self._backbone.preprocess).eval().to(self._device)
+            if self._device.type == "cuda":
+                network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self._network = network
+            self.opening_s = time.perf_counter() - begin
+            return network
 
     def encode(self, pixels: Bytes) -> Halves:
         """Features [b, d] of pictures [b, s, s, 3].
 
         Raises:
             NotFinite: the network gave NaN, or a number beyond float16's 65,504.
+            WeightsError, MissingExtra: the network cannot be opened, see `ready`.
         """
+        network = self._opened()
         batch = torch.from_numpy(np.ascontiguousarray(pixels)).to(self._device)
         gpu = self._device.type == "cuda"
         with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=gpu):
-            found = self._network(batch).to(torch.float16).cpu().numpy()
+            found = network(batch).to(torch.float16).cpu().numpy()
         if not np.isfinite(found).all():
             raise NotFinite("the network's features are not finite in half precision")
         return np.asarray(found)

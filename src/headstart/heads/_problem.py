@@ -20,7 +20,7 @@ from functools import cached_property
 from threading import Lock
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve, cholesky, lapack, solve_triangular
+import scipy  # its linalg is loaded with the first use: see `heads.load_beside`
 
 from headstart.heads._inputs import one_hot
 from headstart.values import Doubles, Floats, Ints
@@ -105,21 +105,23 @@ class Problem:
             return self.z
         kernel = self.kernel.copy()
         kernel.flat[:: len(kernel) + 1] += JITTER * max(float(np.trace(kernel)) / len(kernel), 1e-6)
-        lower: Floats = cholesky(kernel, lower=True, overwrite_a=True)
+        lower: Floats = scipy.linalg.cholesky(kernel, lower=True, overwrite_a=True)
         return lower
 
     def to_inputs(self, weight: Floats) -> Floats:
         """Weights on `coordinates` [., k] as weights on the inputs [d, k]."""
         if not self.is_dual:
             return weight
-        found: Floats = self.z.T @ solve_triangular(self.coordinates, weight, lower=True, trans="T")
+        found: Floats = self.z.T @ scipy.linalg.solve_triangular(
+            self.coordinates, weight, lower=True, trans="T"
+        )
         return found
 
     def curvature(self, ridge: float) -> Floats:
         """Lower Cholesky factor of the coordinates' scatter plus `ridge` on its diagonal."""
         scatter = (self._spread if self.is_dual else self.scatter).copy()
         scatter.flat[:: len(scatter) + 1] += ridge
-        lower: Floats = cholesky(scatter, lower=True, overwrite_a=True)
+        lower: Floats = scipy.linalg.cholesky(scatter, lower=True, overwrite_a=True)
         return lower
 
     @cached_property
@@ -189,7 +191,9 @@ def fit(problem: Problem, penalty: float) -> Fit:
     if problem.is_dual:
         kernel = problem.kernel.copy()
         kernel.flat[:: len(z) + 1] += p
-        solved = cho_solve(cho_factor(kernel, lower=True, overwrite_a=True), targets)
+        solved = scipy.linalg.cho_solve(
+            scipy.linalg.cho_factor(kernel, lower=True, overwrite_a=True), targets
+        )
         yay = targets.T.astype(np.float64) @ solved
         weight = z.T @ solved
     else:
@@ -244,17 +248,17 @@ def _primal(scatter: Floats, moments: Floats, counts: Doubles, p: float) -> tupl
     """Ridge weights [d, k] and Y'AY [k, k] from Z'Z, Z'Y and the class sizes."""
     scatter = scatter.copy()
     scatter.flat[:: len(scatter) + 1] += p
-    weight = cho_solve(cho_factor(scatter, lower=True, overwrite_a=True), moments)
+    weight = scipy.linalg.cho_solve(scipy.linalg.cho_factor(scatter, lower=True, overwrite_a=True), moments)
     fitted = moments.T.astype(np.float64) @ weight
     return weight, (np.diag(counts) - (fitted + fitted.T) / 2) / p
 
 
 def _symmetric_inverse(matrix: Floats) -> Floats:
     """Inverse of a positive definite matrix, which is overwritten. Half the work of a general inverse."""
-    factor, failed = lapack.spotrf(matrix.T, lower=1, overwrite_a=1)
+    factor, failed = scipy.linalg.lapack.spotrf(matrix.T, lower=1, overwrite_a=1)
     if failed:
         raise np.linalg.LinAlgError(f"leading minor {failed} is not positive")
-    lower, _ = lapack.spotri(factor, lower=1, overwrite_c=1)
+    lower, _ = scipy.linalg.lapack.spotri(factor, lower=1, overwrite_c=1)
     whole: Floats = lower
     for at in range(0, len(whole), BLOCK):  # block by block, in place: fresh memory is what takes time
         rows, rest = slice(at, at + BLOCK), slice(at + BLOCK, None)
@@ -273,3 +277,9 @@ def _inverse(yay: Doubles) -> Doubles:
     inverse: Doubles = np.linalg.inv(filled).astype(np.float64)
     inverse[empty, empty] = 0
     return inverse
+
+
+def solved(lower: Floats, values: Floats) -> Floats:
+    """(L L')^-1 @ values for a lower Cholesky factor; `values` is overwritten."""
+    found: Floats = scipy.linalg.cho_solve((lower, True), values, overwrite_b=True, check_finite=False)
+    return found

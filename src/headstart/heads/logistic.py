@@ -220,11 +220,11 @@ class _Descents:
 
     def _solve(self, values: Floats) -> Floats:
         """The factorised matrix's inverse times values [g, d, k]."""
-        from scipy.linalg import cho_solve
+        from headstart.heads._problem import solved
 
         g, d, k = values.shape
         flat = np.asfortranarray(values.transpose(1, 0, 2).reshape(d, g * k))
-        found: Floats = cho_solve((self.factor, True), flat, overwrite_b=True, check_finite=False)
+        found = solved(self.factor, flat)
         return found.reshape(d, g, k).transpose(1, 0, 2)
 
 
