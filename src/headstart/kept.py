@@ -1,4 +1,4 @@
-"""What is kept between runs, and how to be rid of it: features, converted networks, downloads, twins."""
+"""What is kept between runs, and how to be rid of it: features, networks, twins, views and the like."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,14 +6,14 @@ from pathlib import Path
 from headstart.features import store
 from headstart.files import cache_folder, discard
 
-FOLDERS = ("networks", "downloads", "twins")
+FOLDERS = ("networks", "downloads", "twins", "views", "tuning")
 
 
 @dataclass(frozen=True)
 class Usage:
     """One thing that is kept."""
 
-    kind: str  # features, networks, downloads, twins
+    kind: str  # features, or one of FOLDERS
     name: str
     pictures: int  # of features
     bytes: int

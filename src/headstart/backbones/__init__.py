@@ -3,6 +3,7 @@
 A name is one of the catalogue (a new file of facts is a new name), one of the tiers `fast` and `best`, or
 `LIBRARY:ARCHITECTURE[.TAG][?KEY=VALUE&…]` with torchvision or timm as the library. The keys size, resize,
 interpolation, mean and std replace what the library says of preprocessing; others go to its builder.
+`scratch:ARCHITECTURE[?SWITCH=VALUE&…]` is a network that starts from nothing, see `scratch`.
 """
 
 import tomllib
@@ -11,6 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from headstart.backbones import scratch
 from headstart.backbones.weights import is_here, pinned, weights_file, with_file
 from headstart.errors import UnknownName
 from headstart.values import Preprocess, Spec, Stage, Weights
@@ -52,8 +54,11 @@ def spec(name: str) -> Spec:
         from headstart.backbones.libraries import described
 
         return described(name)
+    if name.partition(":")[0] == scratch.PREFIX:
+        return scratch.described(name)
     if name not in names():
-        raise UnknownName("backbone", name, [*names(), *TIERS, "timm:NAME", "torchvision:NAME"])
+        others = [f"{library}:NAME" for library in (*LIBRARIES, scratch.PREFIX)]
+        raise UnknownName("backbone", name, [*names(), *TIERS, *others])
     text = files("headstart.backbones").joinpath("catalogue", f"{name}.toml").read_text(encoding="utf-8")
     return spec_from_json({"name": name} | tomllib.loads(text))
 

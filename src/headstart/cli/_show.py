@@ -46,6 +46,21 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
         yield step
 
 
+@contextmanager
+def epochs() -> Iterator[Callable[[Any, int], None]]:
+    """A line for each epoch on stderr, where stderr is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _epoch, _of: None
+        return
+
+    def told(epoch: Any, of: int) -> None:
+        val = "" if epoch.val_nll is None else f"  val {epoch.val_nll:.4f}, {epoch.val_accuracy:.3f} right"
+        line = f"epoch {epoch.number:>3} of {of}  loss {epoch.loss:.4f}{val}  {epoch.seconds:.1f} s"
+        sys.stderr.write(cut(line) + "\n")
+
+    yield told
+
+
 def findings(document: dict[str, Any], hint: str) -> None:
     """How many findings of each kind, and the first files that cannot be read."""
     found = document["data"]["findings"] if "findings" in document["data"] else document["findings"]

@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 @click.option("--search", metavar="TEXT", help="Names of timm's and torchvision's networks that contain it.")
 @_options.as_json
 def command(name: str | None, search: str | None, json: bool) -> None:
-    """List the pretrained networks, or the stages of one.
+    """List the networks to start from, or the stages of one.
 
     NAME is one of the list, `fast`, `best`, or LIBRARY:ARCHITECTURE[.TAG] with
     timm or torchvision as the library, as --search prints them. What follows
     a ? goes to the library (?pad_type=same), but for size, resize,
-    interpolation, mean and std, which replace its preprocessing.
+    interpolation, mean and std, which replace its preprocessing. scratch:NAME
+    is a network that starts from nothing: small-cnn or resnet18.
     """
     if search is not None and name is not None:
         raise click.UsageError("a NAME or --search, not both")
@@ -53,6 +54,7 @@ def _all(*, json: bool) -> None:
         "\n  find one        headstart backbones --search resnet"
         "\n  its stages      headstart backbones torchvision:resnet18"
         "\n  your own file   --backbone torchvision:resnet18 --weights FILE"
+        "\n  from scratch    headstart backbones scratch:small-cnn, or scratch:resnet18"
     )
 
 
@@ -79,6 +81,8 @@ def _one(name: str, *, json: bool) -> None:
         f"  pictures: short side to {how.resize_px}, {how.interpolation}, "
         f"then the central {how.size_px} x {how.size_px}"
     )
+    if spec.library == "headstart":
+        click.echo(_show.cut("  switches: " + " ".join(f"{key}={value}" for key, value in spec.arguments)))
     click.echo(_show.cut(f"  weights: {spec.licence}; {_where(spec)}"))
     click.echo(_show.cut(f"  {spec.citation}"))
     click.echo(f"\n  {'stage':<8}  {'parameters':>11}  {'GMAC':>6}  output")
@@ -103,6 +107,8 @@ def _found(text: str, *, json: bool) -> None:
 def _where(spec: "Spec") -> str:
     from headstart import backbones
 
+    if spec.weights.source == "random":
+        return "drawn from the seed"
     if backbones.is_here(spec):
         return "yes"
     if spec.weights.extra:

@@ -17,7 +17,7 @@ CONVERTED = 2.0  # seconds to open a network that show that it was not kept from
 @_options.backbone
 @_options.weights
 @click.option("--head", default="auto", show_default=True, help="auto, lda, ridge, logistic or prototypes.")
-@click.option("--tune", default="never", type=click.Choice(["never"]), help="The backbone stays frozen.")
+@_options.tuning
 @click.option("--test", type=_options.PATH, help="A test part that lies elsewhere.")
 @click.option("--split", type=_options.PATH, help="A table of parts, such as a model's split.csv.")
 @click.option("--seed", default=0, show_default=True, help="Deals out the parts and folds.")
@@ -31,7 +31,11 @@ def command(
     backbone: str,
     weights: Path | None,
     head: str,
-    tune: str,
+    tune: str | None,
+    freeze_to: str | None,
+    augment: str | None,
+    epochs: int | None,
+    budget: float,
     test: Path | None,
     split: Path | None,
     seed: int,
@@ -45,10 +49,9 @@ def command(
     DATA is a folder of class folders; a folder with train/ and val/ or test/;
     or a CSV, TSV or Parquet file with the columns path,label[,group,split].
     """
-    del tune  # one choice so far: the option is there so that scripts may say it
     from headstart.recipe import default_out, train
 
-    with _show.progress("encoding") as step:
+    with _show.progress("encoding") as step, _show.epochs() as epoch:
         model = train(
             data,
             out=out,
@@ -57,11 +60,17 @@ def command(
             backbone=backbone,
             weights=weights,
             head=head,
+            tune=tune,
+            freeze_to=freeze_to,
+            augment=augment,
+            epochs=epochs,
+            budget_s=budget,
             seed=seed,
             device=device,
             force=force,
             limit_px=limit_px,
             on_step=step,
+            on_epoch=epoch,
         )
     if json:
         _show.as_json(model.report)
@@ -85,13 +94,16 @@ def told(report: dict[str, Any], data: Path, out: Path) -> None:
         f"{parts['test']} test"
     )
     click.echo(
-        f"{report['backbone']}, frozen, with head {report['head']} on depths {report['choice']['depths']}"
+        f"{report['backbone']}, {_trained(report)}, with head {report['head']} "
+        f"on depths {report['choice']['depths']}"
     )
+    tuning(report)
     speed = f" ({report['images_per_second']:.0f} pictures/s)" if report["encoded"] else ""
     click.echo(
         f"{seconds['total']:.1f} s: {seconds['extract']:.1f} encoding {report['encoded']} new pictures"
         f"{speed}, "
         f"{seconds['head'] + seconds['evaluate']:.1f} head and judging"
+        + (f", {seconds['tune']:.1f} tuning" if report["tuning"] else "")
     )
     if seconds["network"] > CONVERTED:
         click.echo(f"     and {seconds['network']:.1f} to convert the network, once on this machine")
@@ -113,3 +125,28 @@ def leaks(report: dict[str, Any]) -> None:
     click.echo(
         f"  Without them: accuracy {found['accuracy']:.3f} ({low:.3f} to {high:.3f}) on {found['n']} pictures"
     )
+
+
+def _trained(report: dict[str, Any]) -> str:
+    """How much of the backbone was trained, in words."""
+    if report["tune"] == "never":
+        return "frozen"
+    return "all stages trained" if report["tune"] == "all" else f"{report['tune']} stages trained"
+
+
+def tuning(report: dict[str, Any]) -> None:
+    """What training stages brought beside the frozen network, on pictures that neither had seen."""
+    for one in report["tuning"] or ():
+        low, high = one["nll_gain_ci95"]
+        verdict = "better" if one["better"] else "no better" if one["nll_gain"] > 0 else "worse"
+        click.echo(
+            f"  {one['stages_frozen']} stages frozen: {verdict} than all frozen, log-loss "
+            f"{one['frozen']['nll']:.3f} to {one['tuned']['nll']:.3f},"
+        )
+        click.echo(
+            f"    gain {one['nll_gain']:.3f} ({low:.3f} to {high:.3f}) on {one['n']} pictures; accuracy "
+            f"{one['frozen']['accuracy']:.3f} to {one['tuned']['accuracy']:.3f}"
+            + ("" if one["taken"] else "; not taken")
+        )
+        if one["taken"] and not one["better"]:
+            click.secho("    Taken because it was asked for. --tune never would do.", bold=True)

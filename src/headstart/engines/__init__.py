@@ -38,8 +38,8 @@ class Engine(ABC):
         """Features [b, d] of pictures [b, s, s, 3]. A row depends on its own picture only."""
 
 
-def open_engine(backbone: Spec, device: str = "cpu") -> Engine:
-    """The engine for a device.
+def open_engine(backbone: Spec, device: str = "cpu", *, stages: int | None = None) -> Engine:
+    """The engine for a device. With `stages` it runs only so many, and gives the map as well: see `Prefix`.
 
     Raises:
         Misuse: no such device, or it is not on this machine.
@@ -47,15 +47,15 @@ def open_engine(backbone: Spec, device: str = "cpu") -> Engine:
     if device == "cpu":
         from headstart.engines.openvino import OpenVinoEngine
 
-        return OpenVinoEngine.open(backbone)
+        return OpenVinoEngine.open(backbone, stages)
     if device == "torch" or device.partition(":")[0] == "cuda":
         from headstart.engines.torch import TorchEngine
 
-        return TorchEngine.open(backbone, device)
+        return TorchEngine.open(backbone, device, stages)
     raise Misuse(f"there is no device {device!r}. Known: cpu, torch, cuda, cuda:N.")
 
 
-def digest(backbone: Spec, engine: str, precision: str) -> str:
+def digest(backbone: Spec, engine: str, precision: str, stages: int | None = None) -> str:
     """What features are kept under: equal digests mean interchangeable features."""
     facts = {
         "weights": backbone.weights.sha256,
@@ -64,5 +64,5 @@ def digest(backbone: Spec, engine: str, precision: str) -> str:
         "layout": LAYOUT,
         "engine": engine,
         "precision": precision,
-    }
+    } | ({} if stages is None else {"stages": stages})
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

@@ -77,23 +77,21 @@ class OpenVinoEngine(engines.Engine):
 
     batch = 1
 
-    def __init__(self, backbone: Spec, core: Any, *, digest: str, precision: str) -> None:
-        self.digest, self.precision, self.workers, self.opening_s = digest, precision, cores(), 0.0
-        self._backbone, self._core, self._runtime = backbone, core, _runtime()
+    def __init__(self, backbone: Spec, stages: int | None, core: Any, precision: str) -> None:
+        self.digest = engines.digest(backbone, "openvino", precision, stages)
+        self.precision, self.workers = precision, cores()
+        self._backbone, self._stages, self._core, self._runtime = backbone, stages, core, _runtime()
         self._requests: SimpleQueue[Any] = SimpleQueue()
         self._opening, self._is_open = Lock(), False
 
     @classmethod
-    def open(cls, backbone: Spec) -> "OpenVinoEngine":
+    def open(cls, backbone: Spec, stages: int | None = None) -> "OpenVinoEngine":
         """The engine for this backbone. Its network is opened with the first picture: see `ready`."""
         core = _runtime().Core()
         # Copied, not mapped: a mapped file that somebody cuts short would kill the process.
         core.set_property({"ENABLE_MMAP": False})
         able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        precision = "bf16" if "BF16" in able else "f32"
-        return cls(
-            backbone, core, digest=engines.digest(backbone, "openvino", precision), precision=precision
-        )
+        return cls(backbone, stages, core, "bf16" if "BF16" in able else "f32")
 
     def ready(self) -> None:
         """Open the compiled network, once: from the cache where it is there and whole, else made and kept.
@@ -127,7 +125,7 @@ class OpenVinoEngine(engines.Engine):
             except RuntimeError:  # made by another build of the runtime after all: as good as absent
                 pass
         make_cache_folder("networks", folder.name)  # before the work, so that it is not in vain
-        network = _network(self._core, self._backbone, folder / "ir")
+        network = _network(self._core, self._backbone, self._stages, folder / "ir")
         compiled = self._core.compile_model(network, "CPU", options)
         body = compiled.export_model()
         body = body.getvalue() if hasattr(body, "getvalue") else bytes(body)
@@ -177,10 +175,10 @@ def _read_checked(path: Path) -> bytes | None:
     return body if hashlib.sha256(body).digest() == data[:32] else None
 
 
-def _network(core: Any, backbone: Spec, folder: Path) -> Any:
+def _network(core: Any, backbone: Spec, stages: int | None, folder: Path) -> Any:
     """The converted network: read from the cache where it is whole, else converted and kept."""
     if not _is_whole(folder):
-        _convert(backbone, folder)
+        _convert(backbone, stages, folder)
     return core.read_model(str(folder / IR_FILES[0]))
 
 
@@ -192,7 +190,7 @@ def _is_whole(folder: Path) -> bool:
         return False
 
 
-def _convert(backbone: Spec, folder: Path) -> None:
+def _convert(backbone: Spec, stages: int | None, folder: Path) -> None:
     """PyTorch to OpenVINO's own format: uint8 pictures in, normalisation inside, float32 features out.
 
     Raises:
@@ -202,12 +200,15 @@ def _convert(backbone: Spec, folder: Path) -> None:
         raise MissingExtra("converting a network", "backbones")
     import torch
 
-    from headstart.backbones.network import Pooled, load
+    from headstart.backbones.network import Pooled, Prefix, load
 
     with _no_telemetry():
         import openvino
 
-        net = Pooled(load(backbone), backbone.preprocess).eval()
+        net: torch.nn.Module = Pooled(load(backbone), backbone.preprocess)
+        if stages is not None:
+            net = Prefix(load(backbone), backbone.preprocess, stages)
+        net.eval()
         side = backbone.preprocess.size_px
         example = torch.zeros(1, side, side, 3, dtype=torch.uint8)
         with torch.no_grad(), warnings.catch_warnings():
@@ -216,7 +217,7 @@ def _convert(backbone: Spec, folder: Path) -> None:
             converted = openvino.convert_model(net, example_input=example)
         converted.reshape([1, side, side, 3])
     width = converted.output(0).get_partial_shape()[1].get_length()
-    if width != backbone.depths[-1].stop:
+    if stages is None and width != backbone.depths[-1].stop:
         raise WeightsError(
             f"{backbone.name} gives {width} features, the catalogue {backbone.depths[-1].stop}"
         )

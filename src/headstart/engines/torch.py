@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from headstart import engines
-from headstart.backbones.network import Pooled, load
+from headstart.backbones.network import Pooled, Prefix, load
 from headstart.errors import Misuse, NotFinite
 from headstart.values import Bytes, Halves, Spec
 
@@ -19,19 +19,19 @@ GPU_BATCH = 64
 class TorchEngine(engines.Engine):
     """The network as PyTorch runs it: bfloat16 autocast and channels-last on CUDA, float32 on the CPU."""
 
-    def __init__(self, backbone: Spec, device: torch.device) -> None:
+    def __init__(self, backbone: Spec, device: torch.device, stages: int | None) -> None:
         gpu = device.type == "cuda"
         self.precision = "bf16" if gpu else "f32"
-        self.digest = engines.digest(backbone, "torch-cuda" if gpu else "torch-cpu", self.precision)
+        self.digest = engines.digest(backbone, "torch-cuda" if gpu else "torch-cpu", self.precision, stages)
         self.batch = GPU_BATCH if gpu else 1
         self.workers = 4 if gpu else 1  # on the CPU torch brings its own threads
         self.opening_s = 0.0
-        self._backbone, self._device = backbone, device
+        self._backbone, self._device, self._stages = backbone, device, stages
         self._network: torch.nn.Module | None = None
         self._opening = Lock()
 
     @classmethod
-    def open(cls, backbone: Spec, device: str) -> "TorchEngine":
+    def open(cls, backbone: Spec, device: str, stages: int | None = None) -> "TorchEngine":
         """The engine on `device`: "torch" (the CPU), "cuda" or "cuda:N".
 
         Raises:
@@ -46,7 +46,7 @@ class TorchEngine(engines.Engine):
             raise Misuse(
                 f"device {device!r} was asked for; PyTorch sees {seen} CUDA devices. Use --device cpu."
             )
-        return cls(backbone, place)
+        return cls(backbone, place, stages)
 
     def ready(self) -> None:
         """Load the weights onto the device, once.
@@ -61,7 +61,11 @@ class TorchEngine(engines.Engine):
             if self._network is not None:
                 return self._network
             begin = time.perf_counter()
-            network = Pooled(load(self._backbone), self._backbone.preprocess).eval().to(self._device)
+            chain, how = load(self._backbone), self._backbone.preprocess
+            pooled: torch.nn.Module = (
+                Pooled(chain, how) if self._stages is None else Prefix(chain, how, self._stages)
+            )
+            network = pooled.eval().to(self._device)
             if self._device.type == "cuda":
                 network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             self._network = network

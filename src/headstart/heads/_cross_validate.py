@@ -1,20 +1,37 @@
 """Cross-validation of the whole choice, for data too small to hold out a test part."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from headstart.data.split import folds
 from headstart.errors import TooFewExamples
 from headstart.evaluate import judge_repeats, softmax
 from headstart.heads._choose import choose, fold_count
-from headstart.values import Evaluation, Features
+from headstart.values import Doubles, Evaluation, Features, Ints
 
 OUTER_FOLDS = 5
 FEW = 250  # pictures below which four repeats steady the estimate; above, two do
 
 
-def cross_validate(train: Features, head: str, seed: int) -> Evaluation:
+Predictor = Callable[[Ints], Doubles]  # probabilities [m, k] of rows
+
+
+def frozen(train: Features, head: str, seed: int) -> Callable[[Ints], Predictor]:
+    """Choosing and fitting a head on some rows, to judge others by."""
+
+    def fit(rows: Ints) -> Predictor:
+        fitted = choose(train.take(rows), head=head, seed=seed)
+        return lambda mine: softmax(fitted.logits(train.x[mine]), fitted.best.temperature)
+
+    return fit
+
+
+def cross_validate(
+    train: Features, fit: Callable[[Ints], Predictor], seed: int, *, repeats: int | None = None
+) -> Evaluation:
     """Every picture judged by models that saw neither it nor its twins; all choices made anew each time."""
-    repeats = 4 if len(train) < FEW else 2
+    repeats = repeats or (4 if len(train) < FEW else 2)
     groups_of = [len(np.unique(train.groups[train.y == c])) for c in range(len(train.classes))]
     lonely = [count < 2 for count in groups_of]
     rows = np.flatnonzero(~np.array(lonely)[train.y])
@@ -33,6 +50,5 @@ def cross_validate(train: Features, head: str, seed: int) -> Evaluation:
         fold_of[np.array(lonely)[train.y]] = -1
         for fold in np.unique(fold_of[fold_of >= 0]):
             mine = np.flatnonzero(fold_of == fold)
-            fitted = choose(train.take(np.flatnonzero(fold_of != fold)), head=head, seed=seed)
-            found[repeat, mine] = softmax(fitted.logits(train.x[mine]), fitted.best.temperature)
+            found[repeat, mine] = fit(np.flatnonzero(fold_of != fold))(mine)
     return judge_repeats(train.y[rows], found[:, rows], train.classes, train.groups[rows])

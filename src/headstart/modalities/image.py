@@ -11,7 +11,8 @@ import re
 import struct
 import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -86,6 +87,24 @@ class Decoded:
     format: str  # a key of FORMATS
 
 
+@dataclass(frozen=True)
+class Cut:
+    """A rectangle to be shown to a network in place of the central square, for training on.
+
+    In units of that square: its own place and size is (0, 0, 1, 1). What would reach beyond the picture is
+    moved inside, and made smaller where it does not fit.
+    """
+
+    right: float  # of the centre, in half sides of the central square
+    down: float
+    width: float  # in sides of the central square
+    height: float
+    mirrored: bool
+
+
+WHOLE = Cut(0, 0, 1, 1, mirrored=False)  # what `decode` shows
+
+
 def sniff(head: bytes) -> str | None:
     """The format that a file's first `HEAD_BYTES` bytes announce, a key of `FORMATS`; None for all else.
 
@@ -120,50 +139,100 @@ def decode(data: bytes, preprocess: Preprocess, *, limit_px: int = LIMIT_PX) -> 
     Raises:
         UnreadablePicture: the bytes are no picture, are damaged or cut short, or hold over `limit_px` pixels.
     """
+    opened = _open(data, preprocess, limit_px)
+    with _named(opened.format):
+        square = opened.square(WHOLE)
+    grey = square.convert("L")
+    step = preprocess.size_px // THUMB_PX
+    exact = step * THUMB_PX == preprocess.size_px
+    thumb = grey.reduce(step) if exact else grey.resize((THUMB_PX, THUMB_PX), Image.Resampling.BOX)
+    colour = square if square.mode == "RGB" else square.convert("RGB")  # convert would copy
+    return Decoded(np.asarray(colour), np.asarray(thumb), opened.width, opened.height, opened.format)
+
+
+def cuts(data: bytes, preprocess: Preprocess, wanted: Sequence[Cut], *, limit_px: int = LIMIT_PX) -> Bytes:
+    """Several rectangles of one picture, each as the network gets it: [v, s, s, 3]. Decoded once.
+
+    Raises:
+        UnreadablePicture: as in `decode`.
+    """
+    opened = _open(data, preprocess, limit_px)
+    with _named(opened.format):
+        return np.stack([np.asarray(opened.square(cut).convert("RGB")) for cut in wanted])
+
+
+@dataclass(frozen=True, eq=False)
+class _Opened:
+    """A picture that was read whole, before anything is cut from it."""
+
+    flat: Image.Image  # as it lies in the file, L or RGB; a large JPEG at a fraction of its size
+    across: float  # pixels of `flat` that the picture takes
+    down: float
+    orientation: int
+    preprocess: Preprocess
+    width: int  # of the upright picture in the file
+    height: int
+    format: str
+
+    def square(self, cut: Cut) -> Image.Image:
+        """This rectangle at the size that the network gets, upright."""
+        half = min(self.across, self.down) * self.preprocess.size_px / self.preprocess.resize_px / 2
+        left, right = _inside(self.across, cut.right * half, cut.width * half)
+        top, bottom = _inside(self.down, cut.down * half, cut.height * half)
+        square = self.flat.resize(
+            (self.preprocess.size_px, self.preprocess.size_px),
+            _RESAMPLING[self.preprocess.interpolation],
+            box=(left, top, right, bottom),
+            reducing_gap=_REDUCING_GAP,
+        )
+        # A square may be turned after the resize, when it is small.
+        if self.orientation in _ROTATIONS:
+            square = square.transpose(_ROTATIONS[self.orientation])
+        return square.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if cut.mirrored else square
+
+
+def _inside(length: float, shift: float, half: float) -> tuple[float, float]:
+    """Where a stretch of 2 x `half`, `shift` from the middle, begins and ends, moved to lie in 0..length."""
+    half = min(half, length / 2)
+    middle = min(max(length / 2 + shift, half), length - half)
+    return middle - half, middle + half
+
+
+def _open(data: bytes, preprocess: Preprocess, limit_px: int) -> _Opened:
     if not data:
         raise UnreadablePicture("the file is empty")
     format = sniff(data[:HEAD_BYTES])
     if format is None:
         raise UnreadablePicture(f"not a picture: the content is none of {', '.join(FORMATS)}")
     _hush()
+    with _named(format):
+        image = _reader(format)(io.BytesIO(data))
+        width, height = image.size
+        if width * height > limit_px:
+            raise UnreadablePicture(f"{width} x {height} pixels are over the limit of {limit_px:,}")
+        # A JPEG much larger than needed is decoded at 1/2, 1/4 or 1/8 of its size.
+        enough = preprocess.resize_px * _DRAFT_MARGIN
+        drafted = image.draft(None, (enough, enough))
+        image.load()
+        across, down = drafted[1][2:] if drafted else image.size
+        orientation = _orientation(image)
+        if orientation >= 5:
+            width, height = height, width
+        flat = _flat(image, preprocess.background)
+        return _Opened(flat, across, down, orientation, preprocess, width, height, format)
+
+
+@contextmanager
+def _named(format: str) -> Iterator[None]:
+    """Turn whatever Pillow's readers raise on broken files into the one error with its reason."""
     try:
-        return _decode(data, format, preprocess, limit_px)
+        yield
     except UnreadablePicture:
         raise
     except ModuleNotFoundError as error:
         raise UnreadablePicture("HEIC pictures need pi-heif: pip install 'headstart[heif]'") from error
     except _FAILURES as error:
         raise UnreadablePicture(_reason(format, error)) from error
-
-
-def _decode(data: bytes, format: str, preprocess: Preprocess, limit_px: int) -> Decoded:
-    image = _reader(format)(io.BytesIO(data))
-    width, height = image.size
-    if width * height > limit_px:
-        raise UnreadablePicture(f"{width} x {height} pixels are over the limit of {limit_px:,}")
-    # A JPEG much larger than needed is decoded at 1/2, 1/4 or 1/8 of its size. The box is in pixels of that.
-    enough = preprocess.resize_px * _DRAFT_MARGIN
-    drafted = image.draft(None, (enough, enough))
-    image.load()
-    across, down = drafted[1][2:] if drafted else image.size
-    half = min(across, down) * preprocess.size_px / preprocess.resize_px / 2
-    square = _flat(image, preprocess.background).resize(
-        (preprocess.size_px, preprocess.size_px),
-        _RESAMPLING[preprocess.interpolation],
-        box=(across / 2 - half, down / 2 - half, across / 2 + half, down / 2 + half),
-        reducing_gap=_REDUCING_GAP,
-    )
-    # The square is central, so it may be turned after the resize, when it is small.
-    orientation = _orientation(image)
-    if orientation in _ROTATIONS:
-        square = square.transpose(_ROTATIONS[orientation])
-        width, height = (width, height) if orientation < 5 else (height, width)
-    grey = square.convert("L")
-    step = preprocess.size_px // THUMB_PX
-    exact = step * THUMB_PX == preprocess.size_px
-    thumb = grey.reduce(step) if exact else grey.resize((THUMB_PX, THUMB_PX), Image.Resampling.BOX)
-    colour = square if square.mode == "RGB" else square.convert("RGB")  # convert would copy
-    return Decoded(np.asarray(colour), np.asarray(thumb), width, height, format)
 
 
 @cache

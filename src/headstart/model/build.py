@@ -13,16 +13,22 @@ REFERENCES = 2000  # training pictures that a model keeps for telling the unknow
 FALSE_REJECTION = 0.02  # share of pictures of known classes that may be called unknown
 
 
-def build(
+def build(  # noqa: PLR0913  the parts of a model
     fitted: Fitted,
     features: Features,
     examples: Examples,
     split: Split,
     spec: Spec,
     report: dict[str, Any],
+    *,
+    strangeness: Doubles | None = None,
 ) -> Model:
-    """The model that answers with `fitted`; its thresholds come from the training part."""
-    references, threshold = _familiar(features.take(split.rows("train")))
+    """The model that answers with `fitted`; its thresholds come from the training part.
+
+    A network that was trained on pictures finds them closer together than new ones: then `strangeness` tells
+    the distances [m] of pictures that it had not seen.
+    """
+    references, threshold = _familiar(features.take(split.rows("train")), strangeness)
     truth = fitted.held_out[np.arange(len(fitted.truth)), fitted.truth]
     manifest = tuple(
         Part(path, digest, examples.classes[label], str(group), part)
@@ -46,12 +52,13 @@ def build(
     )
 
 
-def _familiar(train: Features) -> tuple[Halves, float]:
+def _familiar(train: Features, distances: Doubles | None) -> tuple[Halves, float]:
     """What to compare new pictures with, and the distance beyond which one is called unknown."""
     rows = np.argsort(np.array(train.digests))[:REFERENCES]
     own = train.take(np.sort(rows))
     wide: Doubles = own.last().astype(np.float64)
     length = np.linalg.norm(wide, axis=1, keepdims=True)
     unit = (wide / np.where(length > 0, length, 1)).astype(np.float16)
-    distances = neighbour_distance(unit, unit, groups=(own.groups, own.groups))
+    if distances is None:
+        distances = neighbour_distance(unit, unit, groups=(own.groups, own.groups))
     return unit, unknown_threshold(distances, FALSE_REJECTION)

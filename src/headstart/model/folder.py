@@ -14,17 +14,19 @@ from typing import Any
 import numpy as np
 
 from headstart import heads
-from headstart.backbones import spec_from_json
+from headstart.backbones import spec_from_json, weights_file
+from headstart.backbones.weights import TRAINED, with_bytes
 from headstart.data.split import COLUMNS
 from headstart.errors import DamagedModel, Misuse
 from headstart.files import digest_bytes, folder_whole, reason
 from headstart.heads._inputs import Inputs
 from headstart.model.card import card
 from headstart.model.model import Model, Part
-from headstart.values import ClassInfo
+from headstart.values import ClassInfo, Spec
 from headstart.version import VERSION
 
 FORMAT = 1
+_BACKBONE = "backbone."  # before the names of a trained network's tensors
 JSON, WEIGHTS, SPLIT, CARD = "model.json", "weights.safetensors", "split.csv", "README.md"
 FILES = {JSON, WEIGHTS, SPLIT, CARD, "report.html"}
 _KEYS = {
@@ -61,6 +63,8 @@ def save(model: Model, target: Path, *, replace: bool) -> None:
         "sets.scores": model.set_scores,
         "unknown.references": model.references,
     } | {f"head.{name}": array for name, array in model.head.arrays().items()}
+    if is_trained(model.backbone):
+        arrays |= {f"{_BACKBONE}{name}": array for name, array in _trained(model.backbone).items()}
     files = {
         WEIGHTS: to_bytes({name: np.ascontiguousarray(array) for name, array in arrays.items()}),
         SPLIT: _split_csv(model.manifest),
@@ -85,6 +89,15 @@ def save(model: Model, target: Path, *, replace: bool) -> None:
             (folder / name).write_bytes(data)
         (folder / JSON).write_bytes(json.dumps(document, indent=1).encode())
         (folder / CARD).write_text(card(model), encoding="utf-8", errors="backslashreplace", newline="\n")
+
+
+def is_trained(backbone: Spec) -> bool:
+    """Whether headstart trained this network itself, so that its weights belong into the model."""
+    return backbone.weights.source == "file" and backbone.weights.file == TRAINED
+
+
+def _trained(backbone: Spec) -> dict[str, Any]:
+    return _tensors(weights_file(backbone).read_bytes())
 
 
 def load(folder: str | Path) -> Model:
@@ -141,11 +154,15 @@ def _model(document: dict[str, Any], arrays: dict[str, Any], split: bytes) -> Mo
     head = document["head"]
     inputs = Inputs(head["start"], head["stop"], arrays.pop("inputs.mean"), arrays.pop("inputs.scale"))
     set_scores, references = arrays.pop("sets.scores"), arrays.pop("unknown.references")
+    spec = spec_from_json(document["backbone"])
+    if is_trained(spec):
+        names = [name for name in arrays if name.startswith(_BACKBONE)]
+        _put(spec, {name.removeprefix(_BACKBONE): arrays.pop(name) for name in names})
     own = {name.removeprefix("head."): array for name, array in arrays.items()}
     model = Model(
         classes=tuple(_list(document["classes"])),
         infos={name: ClassInfo(**info) for name, info in document["infos"].items()},
-        backbone=spec_from_json(document["backbone"]),
+        backbone=spec,
         features=document["features"],
         inputs=inputs,
         head=heads.get(head["name"]).from_arrays(own),
@@ -158,6 +175,14 @@ def _model(document: dict[str, Any], arrays: dict[str, Any], split: bytes) -> Mo
     )
     _check(model, own)
     return model
+
+
+def _put(spec: Spec, tensors: dict[str, Any]) -> None:
+    """Put a network that the model carries to where engines look for it."""
+    from safetensors.numpy import save as to_bytes
+
+    if with_bytes(spec, to_bytes(tensors)).weights != spec.weights:
+        raise ValueError("the weights of its network are not those that were trained")
 
 
 def _check(model: Model, own: dict[str, Any]) -> None:

@@ -1,0 +1,233 @@
+"""The one training loop. Stochastic only by its seed, and resumed from the last finished epoch.
+
+AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101) with linear warm-up and cosine decay, smaller rates for
+shallower stages, no decay of weights on norms, biases and the head, gradients clipped. After each epoch the
+log-loss of the validation pictures is taken at the best temperature for them: what is calibrated later should
+not be stopped for being too sure now.
+"""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from headstart.errors import NotFinite
+from headstart.evaluate import nll, softmax, temperature
+from headstart.files import write_whole
+from headstart.finetune.thawed import Thawed
+from headstart.finetune.views import Views
+from headstart.finetune.wish import Epoch, OnEpoch
+from headstart.values import Floats, Ints
+
+_AT_ONCE = 64  # pictures whose logits are taken together
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained. Rates are peaks; the deepest stage has `rate`, each one above it less."""
+
+    epochs: int
+    batch: int
+    rate: float
+    head_rate: float
+    stage_decay: float  # of the rate, from a stage to the one above it
+    weight_decay: float
+    clip: float  # norm of all gradients together
+    warm_up: float  # share of all steps
+    patience: int  # epochs without a lower validation log-loss, after which the rest is left
+
+
+PRETRAINED = Recipe(10, 32, 3e-4, 3e-5, 0.8, 0.02, 1.0, 0.1, 4)
+FROM_SCRATCH = Recipe(40, 64, 2e-3, 2e-3, 1.0, 0.05, 1.0, 0.1, 12)
+
+
+@dataclass(frozen=True, eq=False)
+class Course:
+    """How training went: its epochs, and the state after the best of them."""
+
+    epochs: tuple[Epoch, ...]
+    best: int  # number of the epoch whose state is kept; 0: the start
+    state: dict[str, torch.Tensor]
+
+
+def run(  # noqa: PLR0913  each is a thing of its own
+    network: Thawed,
+    views: Views,
+    y: Ints,
+    rows: Ints,
+    recipe: Recipe,
+    *,
+    seed: int,
+    val: Ints,
+    stop_after: int,
+    kept: Path,
+    on_epoch: OnEpoch,
+) -> Course:
+    """Train on `rows` of the pictures for at most `stop_after` of the recipe's epochs.
+
+    With `val` rows the best epoch is the one with their least log-loss, else the last. The state after each
+    epoch is kept in the file `kept`; a run that finds one goes on from there and ends with the same bits.
+
+    Raises:
+        NotFinite: the loss is not finite.
+        OutputError: the state cannot be kept.
+    """
+    optimiser = _optimiser(network, recipe)
+    history: list[Epoch] = []
+    best, best_state, least = 0, _copied(network), _val_loss(network, views, y, val)[0] if len(val) else 0.0
+    found = _read(kept)
+    if found is not None:
+        history, best, least, best_state = _resume(found, network, optimiser)
+    for number in range(len(history) + 1, stop_after + 1):
+        if len(val) and number - best > recipe.patience:
+            break
+        done = _epoch(network, optimiser, views, y, rows, recipe, seed, number)
+        if len(val):
+            loss, accuracy = _val_loss(network, views, y, val)
+            done = replace(done, val_nll=loss, val_accuracy=accuracy)
+            if loss < least:
+                best, least, best_state = number, loss, _copied(network)
+        else:
+            best, best_state = number, _copied(network)
+        history.append(done)
+        _keep(kept, network, optimiser, history, best, least, best_state)
+        on_epoch(done, stop_after)
+    network.put(best_state)
+    return Course(tuple(history), best, best_state)
+
+
+def logits(network: Thawed, views: Views, rows: Ints) -> Floats:
+    """Logits [m, k] of these pictures' first views: as the network sees them when it is used."""
+    found = []
+    with torch.no_grad():
+        for at in range(0, len(rows), _AT_ONCE):
+            some = rows[at : at + _AT_ONCE]
+            found.append(network(torch.from_numpy(views.of(some, np.zeros(len(some), np.int64)))).numpy())
+    return np.concatenate(found)
+
+
+def _epoch(  # noqa: PLR0913
+    network: Thawed,
+    optimiser: torch.optim.Optimizer,
+    views: Views,
+    y: Ints,
+    rows: Ints,
+    recipe: Recipe,
+    seed: int,
+    number: int,
+) -> Epoch:
+    begin = time.perf_counter()
+    dice = np.random.default_rng([seed, number])
+    order = dice.permutation(len(rows))
+    # every picture goes through its views in turn, each from a place of its own
+    offsets = np.random.default_rng(seed).integers(views.looks.views, size=len(rows))
+    batches = [own for own in np.array_split(order, max(1, round(len(order) / recipe.batch))) if len(own)]
+    whole, total, norms = recipe.epochs * len(batches), 0.0, {name: 0.0 for name, _ in network.groups()}
+    network.learning(on=True)
+    for at, batch in enumerate(batches):
+        share = ((number - 1) * len(batches) + at + 1) / whole
+        factor = min(1.0, share / recipe.warm_up) * 0.5 * (1 + np.cos(np.pi * min(1.0, share)))
+        for group in optimiser.param_groups:
+            group["lr"] = group["peak"] * factor
+        seen = torch.from_numpy(views.of(rows[batch], (offsets[batch] + number) % views.looks.views))
+        loss = F.cross_entropy(network(seen), torch.from_numpy(y[rows[batch]]))
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        for name, own in network.groups():
+            norms[name] += float(torch.nn.utils.get_total_norm([p.grad for p in own if p.grad is not None]))
+        torch.nn.utils.clip_grad_norm_([p for _, group in network.groups() for p in group], recipe.clip)
+        optimiser.step()
+        total += loss.item() * len(batch)
+    network.learning(on=False)
+    if not np.isfinite(total):
+        raise NotFinite("the loss is not finite: the rate is too high for this network, or it is damaged.")
+    rate = max(group["lr"] for group in optimiser.param_groups)
+    gradients = {name: norm / len(batches) for name, norm in norms.items()}
+    return Epoch(number, total / len(rows), rate, gradients, None, None, time.perf_counter() - begin)
+
+
+def _optimiser(network: Thawed, recipe: Recipe) -> torch.optim.Optimizer:
+    groups: list[dict[str, Any]] = []
+    deep = [name for name, _ in network.groups() if name not in ("last", "head")]
+    for name, own in network.groups():
+        above = len(deep) - 1 - deep.index(name) if name in deep else 0
+        rate = recipe.head_rate if name == "head" else recipe.rate * recipe.stage_decay**above
+        heavy = [one for one in own if one.ndim > 1 and name != "head"]
+        light = [one for one in own if one.ndim <= 1 or name == "head"]
+        groups += [
+            {"params": some, "lr": rate, "peak": rate, "weight_decay": decay}
+            for some, decay in ((heavy, recipe.weight_decay), (light, 0.0))
+            if some
+        ]
+    return torch.optim.AdamW(groups)
+
+
+def _val_loss(network: Thawed, views: Views, y: Ints, val: Ints) -> tuple[float, float]:
+    found = logits(network, views, val)
+    if not np.isfinite(found).all():
+        raise NotFinite("a logit is not finite: the rate is too high for this network, or it is damaged.")
+    probabilities = softmax(found, temperature(found, y[val]))
+    return nll(y[val], probabilities), float((probabilities.argmax(1) == y[val]).mean())
+
+
+def _copied(network: Thawed) -> dict[str, torch.Tensor]:
+    return {name: own.detach().clone() for name, own in network.state().items()}
+
+
+def _keep(  # noqa: PLR0913
+    path: Path,
+    network: Thawed,
+    optimiser: torch.optim.Optimizer,
+    history: Sequence[Epoch],
+    best: int,
+    least: float,
+    best_state: dict[str, torch.Tensor],
+) -> None:
+    from safetensors.torch import save
+
+    tensors = {f"now.{name}": own for name, own in network.state().items()}
+    tensors |= {f"best.{name}": own for name, own in best_state.items()}
+    for at, own in enumerate(p for group in optimiser.param_groups for p in group["params"]):
+        moments = optimiser.state[own]
+        tensors |= {f"adam.{at}.{name}": value for name, value in moments.items()}
+    told = {"history": [asdict(one) for one in history], "best": best, "least": least}
+    plain = {name: own.detach().contiguous().clone() for name, own in tensors.items()}
+    write_whole(path, save(plain, {"course": json.dumps(told)}))
+
+
+def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
+    """Tensors and record, None where nothing whole is kept."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            told = json.loads(file.metadata()["course"])
+            return {name: file.get_tensor(name) for name in file.keys()}, told  # noqa: SIM118
+    except (FileNotFoundError, SafetensorError, KeyError, ValueError, TypeError):
+        return None
+
+
+def _resume(
+    found: tuple[dict[str, torch.Tensor], dict[str, Any]],
+    network: Thawed,
+    optimiser: torch.optim.Optimizer,
+) -> tuple[list[Epoch], int, float, dict[str, torch.Tensor]]:
+    tensors, told = found
+    network.put({name.removeprefix("now."): own for name, own in tensors.items() if name.startswith("now.")})
+    for at, own in enumerate(p for group in optimiser.param_groups for p in group["params"]):
+        prefix = f"adam.{at}."
+        moments = {n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)}
+        if moments:
+            shaped = torch.channels_last if own.ndim == 4 else torch.contiguous_format
+            optimiser.state[own] = {
+                name: value.contiguous(memory_format=shaped) if value.ndim == own.ndim else value
+                for name, value in moments.items()
+            }
+    best = {n.removeprefix("best."): v for n, v in tensors.items() if n.startswith("best.")}
+    return [Epoch(**one) for one in told["history"]], told["best"], told["least"], best

@@ -1,0 +1,145 @@
+"""What is asked of tuning, what it works on and what it tells on the way. Nothing here brings torch."""
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from headstart.errors import Misuse
+from headstart.features.extract import OnStep, quiet
+from headstart.modalities.image import LIMIT_PX
+from headstart.values import Features, Ints, Spec
+
+Policy = Literal["none", "light", "strong"]
+POLICIES: tuple[Policy, ...] = get_args(Policy)
+NEVER = "never"
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch brought."""
+
+    number: int  # from 1
+    loss: float  # mean over the training pictures, while it went on
+    rate: float  # of the deepest stage, at the end
+    gradients: dict[str, float]  # mean norm by stage, before clipping
+    val_nll: float | None  # at the best temperature
+    val_accuracy: float | None
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """One line of the record."""
+        return {key: _short(value) for key, value in asdict(self).items()}
+
+
+OnEpoch = Callable[[Epoch, int], None]  # what it brought, and of how many
+
+
+def silent(_epoch: Epoch, _of: int) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the user asked of tuning."""
+
+    tune: str  # never, auto, last, all, a number of last stages; "" where freeze_to says it
+    freeze_to: str | None  # the deepest stage that stays frozen
+    augment: Policy | None  # None: by the number of pictures
+    epochs: int | None  # at most; None: the usual
+    budget_s: float  # for tuning
+
+    def to_json(self) -> list[Any]:
+        """What makes two wishes the same."""
+        return [*list(asdict(self).values())[:-1], self.budget_s if math.isfinite(self.budget_s) else None]
+
+
+def wish(
+    spec: Spec,
+    tune: str | None,
+    freeze_to: str | None,
+    augment: str | None,
+    epochs: int | None,
+    budget_s: float,
+) -> Wish:
+    """What was asked, if it can be done to this network.
+
+    Raises:
+        Misuse: it cannot, or two options contradict each other.
+    """
+    policy = next((own for own in POLICIES if own == augment), None)
+    if augment is not None and policy is None:
+        raise Misuse(f"--augment {augment}: wanted one of {', '.join(POLICIES)}.")
+    if tune is not None and freeze_to is not None:
+        raise Misuse("--tune and --freeze-to both say how deep to train: use one of them.")
+    if epochs is not None and epochs < 1:
+        raise Misuse(f"--epochs {epochs}: wanted 1 or more.")
+    if not budget_s > 0:
+        raise Misuse(f"a budget of {budget_s} s: wanted more than nothing.")
+    random = spec.weights.source == "random"
+    if random and (freeze_to is not None or tune not in (None, "all", NEVER)):
+        raise Misuse(f"{spec.name} starts from nothing, so all of it is trained: --tune all.")
+    usual = "all" if random else "" if freeze_to is not None else NEVER
+    found = Wish(tune if tune is not None else usual, freeze_to, policy, epochs, budget_s)
+    if found.freeze_to is not None:
+        frozen_to(spec, found.freeze_to)
+    elif found.tune not in (NEVER, "auto", "last", "all"):
+        trained(spec, found.tune)
+    if found.tune != NEVER and not spec.stages:
+        raise Misuse(f"{spec.name} has no stages that headstart knows, so it stays frozen: --tune never.")
+    return found
+
+
+def trained(spec: Spec, tune: str) -> int:
+    """How many of the last stages are trained for `--tune N`.
+
+    Raises:
+        Misuse: there are not so many.
+    """
+    if not (tune.isascii() and tune.isdecimal()) or not 1 <= int(tune) <= len(spec.stages):
+        raise Misuse(
+            f"--tune {tune}: wanted never, auto, last, all, or a number of stages, 1 to {len(spec.stages)}."
+        )
+    return int(tune)
+
+
+def frozen_to(spec: Spec, stage: str) -> int:
+    """How many stages stay frozen when all up to and with `stage` do.
+
+    Raises:
+        Misuse: there is no such stage, or nothing would be left to train.
+    """
+    names = [own.name for own in spec.stages]
+    if stage not in names[:-1]:
+        raise Misuse(
+            f"--freeze-to {stage}: {spec.name} can be frozen to {', '.join(names[:-1]) or 'nothing'}."
+        )
+    return names.index(stage) + 1
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """What is learnt from: pictures whose frozen features are known, and how to see them again."""
+
+    spec: Spec
+    features: Features  # of the training part, then of the user's val part
+    files: tuple[Path, ...]
+    val: Ints  # rows of the user's val part; empty: a part is dealt out
+    device: str = "cpu"
+    limit_px: int = LIMIT_PX
+    on_step: OnStep = quiet
+    on_epoch: OnEpoch = silent
+
+    def take(self, rows: Ints) -> "Material":
+        """These rows only, without a val part."""
+        return Material(
+            self.spec, self.features.take(rows), tuple(self.files[int(row)] for row in rows),
+            rows[:0], self.device, self.limit_px, self.on_step, self.on_epoch,
+        )  # fmt: skip
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _short(own) for key, own in value.items()}
+    return float(f"{value:.5g}") if isinstance(value, float) else value

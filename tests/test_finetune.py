@@ -1,0 +1,478 @@
+"""Training stages further: what is frozen stays, what is killed goes on, what does not help is not taken."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import make
+import numpy as np
+import pytest
+import torch
+
+from headstart import backbones
+from headstart.backbones.network import load
+from headstart.backbones.weights import weights_file, with_bytes
+from headstart.engines import open_engine
+from headstart.errors import Misuse, StoreError, UnreadablePicture
+from headstart.evaluate import softmax
+from headstart.features.extract import quiet
+from headstart.files import cache_folder
+from headstart.finetune import augment, loop, tune
+from headstart.finetune import views as kept_views
+from headstart.finetune.climb import asked_for, climb
+from headstart.finetune.thawed import Start, Thawed, fold
+from headstart.finetune.tune import Asked, attempt, finish, stages_below
+from headstart.finetune.views import Looks, Views, keep
+from headstart.finetune.wish import Epoch, Material, Wish, wish
+from headstart.heads._choose import choose
+from headstart.look import look_with, scan_all
+from headstart.model.folder import load as load_model
+from headstart.model.predict import predict
+from headstart.recipe import train
+from headstart.values import Spec
+
+LITE = backbones.spec("efficientnet_lite0")
+SHORT = replace(loop.PRETRAINED, epochs=3, batch=8, rate=3e-3, head_rate=1e-3)
+
+
+def small(seed: int = 0) -> Spec:
+    """A little network with a file of weights, as if somebody had trained it."""
+    from safetensors.torch import save
+
+    spec = backbones.spec(f"scratch:small-cnn?width=8&seed={seed}")
+    return with_bytes(spec, save(load(spec).state_dict()))
+
+
+def material(spec: Spec, folder: Path, **more: object) -> Material:
+    seen = look_with(spec, open_engine(spec), scan_all(folder, None))
+    files = tuple(seen.examples.files())
+    return Material(spec, seen.features, files, np.zeros(0, np.int64), **more)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make.photos(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture(scope="module")
+def learnt(photos: Path) -> Material:
+    return material(small(), photos)
+
+
+def start_of(own: Material) -> Start:
+    return tune._start(own.spec, own.features, choose(own.features, head="lda"))
+
+
+def whole_views(own: Material, network: Thawed) -> Views:
+    looks = Looks("none", 1, mirror=False)
+    digests = own.features.digests
+    return keep(
+        own.spec, network.stages, network.width, own.files, digests, looks, device="cpu", on_step=quiet
+    )
+
+
+# -- the network ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stages", [0, 1, 2])
+def test_training_starts_from_the_frozen_answers(learnt: Material, stages: int) -> None:
+    fitted = choose(learnt.features, head="lda")
+    network = Thawed(learnt.spec, stages, start_of(learnt))
+    rows = np.arange(len(learnt.features))
+    found = softmax(loop.logits(network, whole_views(learnt, network), rows), 1.0)
+    wanted = softmax(fitted.logits(learnt.features.x), fitted.best.temperature)
+    np.testing.assert_allclose(found, wanted, atol=0.02)
+
+
+def test_a_folded_network_has_the_outputs_and_gradients_of_the_plain_one() -> None:
+    plain, folded = load(LITE), load(LITE)
+    fold(folded, 224)
+    assert "forward" in vars(next(m for m in folded.modules() if isinstance(m, torch.nn.Conv2d)))
+    x = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(1))
+    slopes = []
+    for net in (plain, folded):
+        net.requires_grad_(True)
+        net.features(x).square().mean().backward()
+        slopes.append({name: own.grad for name, own in net.named_parameters() if own.grad is not None})
+    torch.testing.assert_close(folded.features(x), plain.features(x), rtol=1e-3, atol=1e-4)
+    assert slopes[0].keys() == slopes[1].keys()
+    for name, slope in slopes[0].items():
+        largest = float(slope.abs().max())
+        torch.testing.assert_close(slopes[1][name], slope, rtol=0.02, atol=0.01 * largest + 1e-9)
+
+
+def test_pairs_that_only_look_like_pairs_are_left_alone() -> None:
+    """A network that runs its normalisation elsewhere than it registers it."""
+    net = load(small())
+    convs = [m for m in net.modules() if isinstance(m, torch.nn.Conv2d)]
+    with torch.no_grad():
+        convs[0].register_forward_hook(lambda _m, _x, y: torch.relu(y))  # something stands between the two
+        norm = next(m for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d))
+        norm.running_mean.fill_(-3.0)  # type: ignore[union-attr]
+        x = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+        before = net.features(x)
+        fold(net, 32)
+        assert torch.equal(net.features(x), before)
+
+
+@pytest.mark.parametrize("name", ["torchvision:resnet18", "timm:vit_tiny_patch16_224", "timm:convnext_atto"])
+@pytest.mark.parametrize("share", ["last", "all"])
+def test_what_is_trained_is_what_lies_above(name: str, share: str) -> None:
+    spec = backbones.spec(name)
+    from headstart.backbones.network import architecture
+
+    file = {k: v.contiguous() for k, v in architecture(spec.library, spec.architecture).state_dict().items()}
+    from safetensors.torch import save
+
+    spec = with_bytes(spec, save(file))
+    below = stages_below(spec, share)
+    width = spec.depths[-1].stop
+    zeros = np.zeros(width, np.float32)
+    network = Thawed(spec, below, Start(0, zeros, zeros, np.zeros((width, 2), np.float32), zeros[:2]))
+    trained = {id(own) for _, group in network.groups() for own in group}
+    for at, stage in enumerate(network.chain.stages):
+        assert all((id(own) in trained) == (at >= below) for own in stage.parameters())
+        assert all(own.requires_grad == (at >= below) for own in stage.parameters())
+    assert network.groups()[-1][0] == "head"
+    assert (
+        sum(own.numel() for _, group in network.groups() for own in group) < spec.parameters + 2 * width + 2
+    )
+
+
+def test_frozen_means_frozen_bit_for_bit(learnt: Material) -> None:
+    """Weights below, and every statistic of batch normalisation; what lies above does move."""
+    tried = attempt(learnt, Asked(2, "light", SHORT, seed=0))
+    tuned = finish(learnt, choose(learnt.features, head="lda"), replace(tried, best=2, share=1.0))
+    before, after = load(learnt.spec).state_dict(), load(tuned.spec).state_dict()
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert moved
+    assert all(name.startswith("stages.2.") for name in moved), moved
+    assert not any("running" in name for name in moved)
+
+
+# -- the loop ---------------------------------------------------------------------------------------------
+
+
+def trained(
+    own: Material, kept: Path, seed: int = 0, on_epoch: Callable[[Epoch, int], None] | None = None
+) -> loop.Course:
+    network = Thawed(own.spec, 1, start_of(own))
+    rows = np.arange(0, len(own.features), 2)
+    val = np.arange(1, len(own.features), 2)
+    recipe = replace(SHORT, patience=9)
+    return loop.run(
+        network, whole_views(own, network), own.features.y, rows, recipe, seed=seed, val=val,
+        stop_after=3, kept=kept, on_epoch=on_epoch or (lambda _e, _n: None),
+    )  # fmt: skip
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others(learnt: Material, tmp_path: Path) -> None:
+    one, two, other = (trained(learnt, tmp_path / f"{at}", seed) for at, seed in enumerate((0, 0, 1)))
+    assert [e.loss for e in one.epochs] == [e.loss for e in two.epochs] != [e.loss for e in other.epochs]
+    assert all(torch.equal(one.state[name], two.state[name]) for name in one.state)
+
+
+@pytest.mark.parametrize("after", [1, 2])
+def test_a_killed_training_ends_with_the_same_bits(learnt: Material, tmp_path: Path, after: int) -> None:
+    class Killed(Exception):
+        pass
+
+    def kill(epoch: Epoch, _of: int) -> None:
+        if epoch.number == after:
+            raise Killed
+
+    whole = trained(learnt, tmp_path / "whole")
+    with pytest.raises(Killed):
+        trained(learnt, tmp_path / "cut", on_epoch=kill)
+    done: list[int] = []
+    again = trained(learnt, tmp_path / "cut", on_epoch=lambda epoch, _of: done.append(epoch.number))
+    assert done == list(range(after + 1, 4))  # nothing before is done again
+    assert [e.loss for e in again.epochs] == [e.loss for e in whole.epochs]
+    assert again.best == whole.best
+    assert all(torch.equal(again.state[name], whole.state[name]) for name in whole.state)
+
+
+def test_a_damaged_state_is_as_good_as_none(learnt: Material, tmp_path: Path) -> None:
+    whole = trained(learnt, tmp_path / "kept")
+    data = (tmp_path / "kept").read_bytes()
+    (tmp_path / "kept").write_bytes(data[: len(data) // 2])
+    again = trained(learnt, tmp_path / "kept")
+    assert all(torch.equal(again.state[name], whole.state[name]) for name in whole.state)
+
+
+def test_training_lowers_the_loss_and_the_record_says_how(learnt: Material, tmp_path: Path) -> None:
+    course = trained(learnt, tmp_path / "kept")
+    assert course.epochs[-1].loss < course.epochs[0].loss
+    assert [e.number for e in course.epochs] == [1, 2, 3]
+    assert course.epochs[0].gradients.keys() == {"stage2", "stage3", "head"}
+    assert all(norm > 0 for epoch in course.epochs for norm in epoch.gradients.values())
+    best = min(course.epochs, key=lambda epoch: epoch.val_nll or 0)
+    assert course.best in (0, best.number)
+
+
+def test_rates_fall_towards_the_shallow_stages(learnt: Material) -> None:
+    network = Thawed(learnt.spec, 0, start_of(learnt))
+    peaks = {
+        id(p): group["peak"]
+        for group in loop._optimiser(network, SHORT).param_groups
+        for p in group["params"]
+    }
+    by_stage = {name: {peaks[id(p)] for p in own} for name, own in network.groups()}
+    assert by_stage["stage3"] == {SHORT.rate}
+    assert list(by_stage["stage1"]) == [pytest.approx(SHORT.rate * SHORT.stage_decay**2)]
+    assert by_stage["head"] == {SHORT.head_rate}
+
+
+# -- judging ----------------------------------------------------------------------------------------------
+
+
+def test_labels_that_say_nothing_leave_the_network_frozen(photos: Path) -> None:
+    own = material(small(), photos)
+    labels = np.random.default_rng(0).permutation(own.features.y)
+    own = replace(own, features=replace(own.features, y=labels))
+    asked = Wish("auto", None, "light", 2, float("inf"))
+    fitted = choose(own.features)
+    found = climb(own, fitted, asked, seed=0)
+    assert len(found.attempts) == 2
+    assert found.taken is None
+    assert found.tuned is None
+    assert found.depth == "never"
+
+
+def test_the_share_of_zero_is_the_frozen_network(learnt: Material) -> None:
+    tried = attempt(learnt, Asked(1, "none", SHORT, seed=0))
+    tuned = finish(learnt, choose(learnt.features, head="lda"), replace(tried, best=2, share=0.0))
+    before, after = load(learnt.spec).state_dict(), load(tuned.spec).state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_pictures_that_judge_are_not_trained_on(learnt: Material) -> None:
+    rows, val = tune._dealt(learnt, 0)
+    assert not set(learnt.features.groups[rows]) & set(learnt.features.groups[val])
+    assert sorted([*rows, *val]) == list(range(len(learnt.features)))
+    own = replace(learnt, val=np.array([0, 5, 30]))
+    rows, val = tune._dealt(own, 0)
+    assert val.tolist() == [0, 5, 30]
+    assert not set(rows) & set(val)
+
+
+def test_a_budget_shortens_training_and_stays_when_continued(learnt: Material) -> None:
+    recipe = replace(SHORT, epochs=50)
+    tried = attempt(learnt, Asked(1, "light", recipe, seed=5), budget_s=1e-6)
+    assert tried.asked.recipe.epochs == 1
+    again = attempt(learnt, Asked(1, "light", recipe, seed=5), budget_s=1e6)
+    assert again.asked.recipe.epochs == 1  # as was planned
+    assert np.array_equal(again.probabilities, tried.probabilities)
+
+
+# -- views ------------------------------------------------------------------------------------------------
+
+
+def looked(
+    file: Path, policy: augment.Policy = "strong", *, mirror: bool = True, views: int = 4
+) -> np.ndarray:
+    digest = "ab" * 32
+    return augment.looks(file.read_bytes(), digest, LITE.preprocess, policy, views, mirror=mirror)
+
+
+def test_the_first_look_is_what_the_network_will_see(photos: Path) -> None:
+    from headstart.modalities.image import decode
+
+    file = min(photos.rglob("*.png"))
+    plain = decode(file.read_bytes(), LITE.preprocess).pixels
+    for policy in augment.SIZES:
+        found = looked(file, policy)  # type: ignore[arg-type]
+        assert np.array_equal(found[0], plain)
+        assert not any(np.array_equal(own, plain) for own in found[1:])
+        assert np.array_equal(found, looked(file, policy))  # type: ignore[arg-type]
+        assert np.array_equal(found[:3], looked(file, policy, views=3))  # type: ignore[arg-type]
+    assert np.array_equal(looked(file, "none")[3], plain)
+
+
+def test_no_look_is_mirrored_unless_that_is_allowed(tmp_path: Path) -> None:
+    from PIL import Image
+
+    ramp = np.broadcast_to(np.linspace(0, 255, 96).astype(np.uint8)[None, :, None], (96, 96, 3))
+    Image.fromarray(np.ascontiguousarray(ramp)).save(tmp_path / "ramp.png")
+    for mirror in (False, True):
+        found = looked(tmp_path / "ramp.png", "light", mirror=mirror, views=12).astype(int)
+        turned = found[:, :, -1].mean((1, 2)) < found[:, :, 0].mean((1, 2))
+        assert turned.any() == mirror
+
+
+def test_mirroring_is_left_out_where_it_hurts(tmp_path: Path) -> None:
+    """Left and right arrows, against upright and lying bars."""
+    from PIL import Image, ImageDraw
+
+    dice = np.random.default_rng(0)
+    shapes = {
+        "arrows": {"left": [(20, 48), (76, 14), (76, 82)], "right": [(76, 48), (20, 14), (20, 82)]},
+        "bars": {
+            "up": [(38, 8), (58, 8), (58, 88), (38, 88)],
+            "flat": [(8, 38), (8, 58), (88, 58), (88, 38)],
+        },
+    }
+    for kind, classes in shapes.items():
+        for name, corners in classes.items():
+            (tmp_path / kind / name).mkdir(parents=True)
+            for number in range(14):
+                image = Image.new("RGB", (96, 96), tuple(dice.integers(180, 255, 3)))
+                moved = [tuple(np.add(corner, dice.integers(-6, 7, 2))) for corner in corners]
+                ImageDraw.Draw(image).polygon(moved, fill=tuple(dice.integers(0, 90, 3)))
+                image.save(tmp_path / kind / name / f"{number}.png")
+    for kind, wanted in (("arrows", False), ("bars", True)):
+        own = material(LITE, tmp_path / kind)
+        asked = Asked(5, "light", SHORT, seed=0)
+        network = Thawed(own.spec, 5, start_of(own))
+        assert tune._survives_mirror(own, asked, network, np.arange(len(own.features))) == wanted
+
+
+def test_views_are_made_once_and_mended(learnt: Material, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = Thawed(learnt.spec, 1, start_of(learnt))
+    looks = Looks("light", 3, mirror=True)
+
+    def make_them() -> tuple[Views, int]:
+        made: list[Path] = []
+        write = kept_views._write
+        with monkeypatch.context() as patch:
+            patch.setattr(kept_views, "_write", lambda path, values: (made.append(path), write(path, values)))
+            digests = learnt.features.digests
+            found = keep(
+                learnt.spec, 1, network.width, learnt.files, digests, looks, device="cpu", on_step=quiet
+            )
+        return found, len(made)
+
+    n = len(learnt.files)
+    first, made = make_them()
+    assert made == n
+    rows, picks = np.array([3, 0, 3]), np.array([2, 1, 0])
+    values = first.of(rows, picks)
+    again, made = make_them()
+    assert made == 0
+    first.files[3].write_bytes(first.files[3].read_bytes()[:-1])
+    data = bytearray(first.files[0].read_bytes())
+    data[7] ^= 1
+    first.files[0].write_bytes(bytes(data))
+    again, made = make_them()
+    assert made == 2
+    assert np.array_equal(again.of(rows, picks), values)
+
+
+def test_views_that_do_not_fit_are_refused_beforehand(
+    learnt: Material, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = Thawed(learnt.spec, 0, start_of(learnt))
+    usage = shutil.disk_usage(cache_folder())
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    assert tune._looks(learnt, Asked(0, "strong", SHORT, 0), network, np.arange(9)).views == 1
+    looks = Looks("strong", 2, mirror=False)
+    with pytest.raises(StoreError, match=r"views of 72 pictures need .* GB"):
+        keep(
+            learnt.spec, 0, network.width, learnt.files, learnt.features.digests, looks,
+            device="cpu", on_step=quiet,
+        )  # fmt: skip
+
+
+def test_a_picture_that_changed_meanwhile_is_noticed(tmp_path: Path) -> None:
+    own = material(small(), make.folder(tmp_path / "few", {"red": 6, "green": 6}))
+    network = Thawed(own.spec, 1, start_of(own))
+    own.files[2].write_bytes(own.files[3].read_bytes())
+    with pytest.raises(UnreadablePicture, match="changed while"):
+        whole_views(own, network)
+
+
+# -- what is asked ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"tune": "most"}, "wanted never, auto, last, all"),
+        ({"tune": "8"}, "1 to 7"),
+        ({"tune": "0"}, "1 to 7"),
+        ({"tune": "²"}, "1 to 7"),
+        ({"freeze_to": "stage9"}, "stage1, stage2"),
+        ({"freeze_to": "stage7"}, "can be frozen to"),
+        ({"tune": "last", "freeze_to": "stage3"}, "one of them"),
+        ({"augment": "wild"}, "none, light, strong"),
+        ({"epochs": 0}, "1 or more"),
+        ({"budget_s": 0.0}, "more than nothing"),
+    ],
+)
+def test_a_wish_that_cannot_be_is_refused(asked: dict[str, object], said: str) -> None:
+    words: dict[str, object] = {"tune": None, "freeze_to": None, "augment": None, "epochs": None}
+    words |= {"budget_s": float("inf")} | asked
+    with pytest.raises(Misuse, match=said):
+        wish(LITE, **words)  # type: ignore[arg-type]
+
+
+def test_depths_that_are_asked_for() -> None:
+    assert stages_below(LITE, "all") == 0
+    assert stages_below(LITE, "3") == 4
+    assert stages_below(LITE, "last") == 5  # two stages share the last resolution
+    assert stages_below(backbones.spec("torchvision:resnet18"), "last") == 3
+    nothing = float("inf")
+    assert wish(LITE, None, None, None, None, nothing).tune == "never"
+    scratch = backbones.spec("scratch:small-cnn")
+    assert wish(scratch, None, None, None, None, nothing).tune == "all"
+    with pytest.raises(Misuse, match="starts from nothing"):
+        wish(scratch, "last", None, None, None, nothing)
+
+
+def test_a_depth_named_is_the_depth_trained(learnt: Material) -> None:
+    nothing = float("inf")
+    for tuned, to, wanted in (
+        ("2", None, [1]),
+        ("all", None, [0]),
+        ("", "stage2", [2]),
+        ("auto", None, [2, 0]),
+    ):
+        own = Wish(tuned, to, None, None, nothing)
+        assert [one.stages for one in asked_for(learnt, own, 0)] == wanted
+    assert asked_for(learnt, Wish("all", None, None, 4, nothing), 0)[0].recipe.epochs == 4
+    assert asked_for(learnt, Wish("all", None, None, None, nothing), 0)[0].policy == "light"
+
+
+# -- the whole road ---------------------------------------------------------------------------------------
+
+
+def test_from_files_to_a_model_that_carries_its_network(tmp_path: Path, photos: Path) -> None:
+    """Trained from nothing, saved, moved to a machine that never saw it, reused as a source, tuned again."""
+    model = train(
+        photos, out=tmp_path / "one", backbone="scratch:small-cnn?width=8", epochs=3, augment="none", seed=1
+    )
+    assert model.report["tune"] == "all"
+    assert model.report["cv"]["n"] == 72
+    (rung,) = model.report["tuning"]
+    assert rung["taken"]
+    assert len(rung["epochs"]) == 3
+    weights_file(model.backbone).unlink()
+    moved = load_model(shutil.copytree(tmp_path / "one", tmp_path / "moved"))
+    files = sorted(photos.rglob("*.png"))[:5]
+    said = [list(predict(own, files, open_engine(own.backbone))) for own in (model, moved)]
+    assert [one.probabilities for one in said[0]] == [one.probabilities for one in said[1]]
+
+    source = f"headstart:{tmp_path / 'moved'}"
+    frozen = train(photos, out=tmp_path / "two", backbone=source)
+    assert frozen.report["tune"] == "never"
+    assert frozen.backbone == model.backbone
+    again = train(photos, out=tmp_path / "three", backbone=source, tune="last", epochs=1, augment="none")
+    assert again.report["tune"] == "last 1"
+    below = load(model.backbone).state_dict()
+    above = load(again.backbone).state_dict()
+    assert all(torch.equal(below[name], above[name]) for name in below if not name.startswith("stages.2"))
+    assert (
+        json.loads((tmp_path / "three" / "model.json").read_text())["backbone"]["weights"]["source"] == "file"
+    )
+
+
+def test_the_same_command_again_brings_the_same_model(tmp_path: Path, photos: Path) -> None:
+    words = {"backbone": "scratch:small-cnn?width=8", "epochs": 1, "augment": "none", "seed": 3}
+    first = train(photos, out=tmp_path / "a", **words)  # type: ignore[arg-type]
+    shutil.rmtree(cache_folder() / "tuning")
+    second = train(photos, out=tmp_path / "b", **words)  # type: ignore[arg-type]
+    assert first.backbone == second.backbone
+    assert np.array_equal(first.head.arrays()["weight"], second.head.arrays()["weight"])
+    assert first.temperature == second.temperature
