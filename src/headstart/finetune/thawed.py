@@ -5,6 +5,7 @@ each channel. These are multiplied into the convolution before it at every step:
 passes over the largest maps less (`benchmarks/finetuning.py`).
 """
 
+import copy
 import itertools
 import types
 from dataclasses import dataclass
@@ -197,14 +198,13 @@ def _join(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
     def convolve(self: Any, x: torch.Tensor) -> torch.Tensor:
         own: Any = norm
         factor = own.weight * torch.rsqrt(own.running_var + own.eps)
-        kept = dict(self._parameters)
-        before = own.running_mean if kept["bias"] is None else own.running_mean - kept["bias"]
-        self._parameters["weight"] = kept["weight"] * factor[:, None, None, None]
-        self._parameters["bias"] = own.bias - before * factor
-        try:
-            found: torch.Tensor = plain(self, x)
-        finally:
-            self._parameters.update(kept)
+        shift = own.running_mean if self.bias is None else own.running_mean - self.bias
+        double = copy.copy(self)  # with tensors of its own, for several threads may be here at once
+        double.__dict__["_parameters"] = {
+            "weight": self.weight * factor[:, None, None, None],
+            "bias": own.bias - shift * factor,
+        }
+        found: torch.Tensor = plain(double, x)
         return found
 
     def activate(self: Any, x: torch.Tensor) -> torch.Tensor:

@@ -335,9 +335,7 @@ def _seconds_for_an_epoch(network: Thawed, views: Views, y: Ints, train: Ints, r
     for _ in range(2):
         begin = time.perf_counter()
         seen = torch.from_numpy(views.of(batch, np.zeros(len(batch), np.int64)))
-        loss = torch.nn.functional.cross_entropy(network(seen), torch.from_numpy(y[batch]))
-        loss.backward()  # type: ignore[no-untyped-call]
-        network.zero_grad()
+        loop.descend(network, seen, torch.from_numpy(y[batch]))
         taken = time.perf_counter() - begin
     return taken * len(train) / len(batch)
 
@@ -369,13 +367,8 @@ def _strangeness(network: Thawed, views: Views, features: Features, train: Ints,
 
 
 def _last(network: Thawed, views: Views, rows: Ints) -> Halves:
-    found = []
-    with torch.no_grad():
-        for at in range(0, len(rows), 64):
-            some = rows[at : at + 64]
-            seen = torch.from_numpy(views.of(some, np.zeros(len(some), np.int64)))
-            found.append(network.features(seen)[:, -network.dim :].to(torch.float16).numpy())
-    return np.concatenate(found)
+    found = loop.forward(lambda seen: network.features(seen)[:, -network.dim :], views, rows)
+    return found.astype(np.float16)
 
 
 def _file(network: Thawed) -> bytes:

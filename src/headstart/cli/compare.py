@@ -1,0 +1,84 @@
+"""`headstart compare`."""
+
+import os
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+
+from headstart.cli import _options, _show
+
+NAME = 24  # columns
+
+
+@click.command("compare")
+@click.argument("data", type=_options.PATH)
+@click.option("--backbone", "names", multiple=True, metavar="NAME", help="One to compare; give several.")
+@click.option("--test", type=_options.PATH, help="A test part that lies elsewhere.")
+@click.option("--seed", default=0, show_default=True, help="Deals out the parts and folds.")
+@_options.device
+@_options.limit_px
+@click.option("--plot", type=_options.PATH, metavar="FILE.svg", help="Draw accuracy against time.")
+@_options.as_json
+def command(
+    data: Path,
+    names: tuple[str, ...],
+    test: Path | None,
+    seed: int,
+    device: str,
+    limit_px: int,
+    plot: Path | None,
+    json: bool,
+) -> None:
+    """Find the backbone that suits DATA.
+
+    Backbones race on a growing sample of the pictures that train would learn
+    from; the test part takes no part. Without --backbone: those of the
+    catalogue that are on this machine.
+    """
+    from headstart import race
+
+    if plot is not None and plot.suffix.lower() != ".svg":
+        raise click.UsageError(f"--plot writes SVG: name the file {plot.stem}.svg")
+    if plot is not None and not os.path.isdir(plot.parent):  # noqa: PTH112  never raises, whatever the name
+        raise click.UsageError(f"there is no folder {plot.parent} for the plot")
+    with _show.progress("encoding") as step:
+        found = race.compare(
+            data, test=test, names=names, seed=seed, device=device, limit_px=limit_px, on_step=step
+        )
+    if plot is not None:
+        from headstart.cli._scatter import drawn
+        from headstart.files import write_whole
+
+        write_whole(plot, drawn(found.candidates, data.resolve().name).encode())
+    document = found.to_json()
+    if json:
+        _show.as_json(document)
+    else:
+        backbones(document)
+        name = shlex.quote(_show.safe(document["chosen"]))
+        click.echo(f"\n  headstart train {_show.safe(str(data))} --backbone {name}")
+
+
+def backbones(document: dict[str, Any]) -> None:
+    """A table of the candidates, best first."""
+    click.echo(
+        f"Judged on training pictures ({document['data']['train']}), each by a head that had not seen it\n"
+    )
+    click.echo(f"{'backbone':<{NAME}}  {'accuracy (95 %)':<22}  log-loss  ms each  pictures")
+    for one in document["backbones"]:
+        name, (low, high) = _show.safe(one["name"]), one["accuracy_ci95"]
+        if len(name) > NAME:
+            click.echo(_show.cut(name))
+            name = ""
+        click.secho(
+            f"{name:<{NAME}}  {one['accuracy']:.3f} ({low:.3f} to {high:.3f})  {one['nll']:8.3f}  "
+            f"{one['ms_per_picture']:7.1f}  {one['heats'][-1]['n']:8d}"
+        )
+        click.secho(_show.cut(f"  {one['verdict']}"), bold=one["verdict"] == "chosen")
+    if len(document["backbones"]) == 1:
+        click.echo(
+            "\nOne backbone is no comparison. Name others with --backbone NAME, several times"
+            "\n(headstart backbones lists them), or install more: pip install 'headstart[backbones]'"
+        )
