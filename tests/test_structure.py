@@ -32,7 +32,7 @@ finetune
 model
 look kept
 race
-recipe
+ladder recipe
 cli
 """
 LEVEL = {name: depth for depth, line in enumerate(LEVELS.split("\n")) for name in line.split()}

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart import backbones, heads
+from headstart import backbones
 from headstart.data.scan import Scan
 from headstart.data.split import deal, read_split
 from headstart.engines import Engine, open_engine
@@ -27,7 +27,7 @@ from headstart.evaluate import accuracy_interval
 from headstart.features import pipeline
 from headstart.features.extract import OnStep, extract, quiet
 from headstart.heads._choose import _folds, _sample, choose
-from headstart.look import Look, chosen, look_with, scan_all
+from headstart.look import Look, chosen, look_with
 from headstart.modalities.image import LIMIT_PX
 from headstart.values import Doubles, Examples, Features, Ints, Part, Spec, Split
 
@@ -93,24 +93,6 @@ class Won(NamedTuple):
     split: Split
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """What `compare` tells of backbones."""
-
-    candidates: tuple[Candidate, ...]  # best first
-    data: dict[str, int]
-    seconds: dict[str, float]
-
-    def to_json(self) -> dict[str, Any]:
-        """As in `compare --json`."""
-        return {
-            "backbones": [one.to_json() for one in self.candidates],
-            "chosen": self.candidates[0].name,
-            "data": self.data,
-            "seconds": {name: round(value, 4) for name, value in self.seconds.items()},
-        }
-
-
 def candidates(names: Sequence[str] = ()) -> tuple[Spec, ...]:
     """The backbones of these names, fetched if need be; without names those whose weights are here.
 
@@ -121,40 +103,6 @@ def candidates(names: Sequence[str] = ()) -> tuple[Spec, ...]:
     here = [name for name in backbones.names() if backbones.is_here(backbones.spec(name))]
     specs = [chosen(name) for name in names or sorted({backbones.DEFAULT, *here})]
     return tuple({spec.name: spec for spec in specs}.values())
-
-
-def compare(  # noqa: PLR0913  each is an option of the command
-    data: str | Path,
-    *,
-    test: str | Path | None = None,
-    names: Sequence[str] = (),
-    seed: int = 0,
-    device: str = "cpu",
-    limit_px: int = LIMIT_PX,
-    on_step: OnStep = quiet,
-) -> Comparison:
-    """Let backbones race on the pictures that `train` would learn from.
-
-    Raises:
-        NoData, TooFewExamples, Misuse, UnknownName: as in `train`.
-    """
-    begin = time.perf_counter()
-    course = _Course("auto", seed, device, limit_px, on_step)
-    runners = course.runners(candidates(names))
-    heads.load_beside()
-    found = scan_all(Path(data), Path(test) if test else None)
-    scanned = time.perf_counter()
-    seen, split = course.look(runners[0], found, None)
-    rows = split.rows("train")
-    looked = time.perf_counter()
-    ranked = course.run(runners, seen.examples.take(rows), seen.features.groups[rows])
-    end = time.perf_counter()
-    used = {part: len(split.rows(part)) for part in ("train", "val", "test")}
-    return Comparison(
-        _told(ranked),
-        {"files": seen.files, "used": len(seen.examples)} | used,
-        {"scan": scanned - begin, "look": looked - scanned, "race": end - looked, "total": end - begin},
-    )
 
 
 def win(  # noqa: PLR0913  as `train` got them

@@ -54,7 +54,7 @@ class Chain(nn.Module):
         self.stem, self.tail, self.top = stem, tail, top
         self.names = [name for name, _ in stages]
         self.stages = nn.ModuleList(stage for _, stage in stages)
-        self.layout, self.prefix, self._top_sees_features = layout, prefix, top_sees_features
+        self.layout, self.prefix, self.top_sees_features = layout, prefix, top_sees_features
         self.whole: tuple[nn.Module, ...] = ()  # the network itself; in a tuple its tensors count once
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -62,7 +62,7 @@ class Chain(nn.Module):
         x = self.stem(x)
         for stage in self.stages:
             x = stage(x)
-        logits: torch.Tensor = self.top(self.tail(x) if self._top_sees_features else x)
+        logits: torch.Tensor = self.top(self.tail(x) if self.top_sees_features else x)
         return logits
 
     def features(self, x: torch.Tensor) -> torch.Tensor:

@@ -51,6 +51,9 @@ class _Duration(click.ParamType[float]):
         return found
 
 
+DURATION = _Duration()
+
+
 def tuning(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options of training stages of the backbone."""
     for option in reversed(
@@ -61,9 +64,7 @@ def tuning(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--freeze-to", metavar="STAGE", help="Train what lies above this stage."),
             click.option("--augment", metavar="POLICY", help="none, light or strong; else by their number."),
             click.option("--epochs", type=click.IntRange(1), help="At most, when stages are trained."),
-            click.option(
-                "--budget", type=_Duration(), default=math.inf, help="Time for tuning, such as 10m."
-            ),
+            click.option("--budget", type=DURATION, default=math.inf, help="Time for tuning, such as 10m."),
         )
     ):
         command = option(command)

@@ -1,5 +1,6 @@
 """`headstart compare`."""
 
+import math
 import os
 import shlex
 from pathlib import Path
@@ -15,6 +16,10 @@ NAME = 24  # columns
 @click.command("compare")
 @click.argument("data", type=_options.PATH)
 @click.option("--backbone", "names", multiple=True, metavar="NAME", help="One to compare; give several.")
+@click.option(
+    "--rungs", default="quick", show_default=True, metavar="LIST", help="every, quick, none, or names."
+)
+@click.option("--budget", type=_options.DURATION, default=math.inf, help="Time for each trained rung: 10m.")
 @click.option("--test", type=_options.PATH, help="A test part that lies elsewhere.")
 @click.option("--seed", default=0, show_default=True, help="Deals out the parts and folds.")
 @_options.device
@@ -24,6 +29,8 @@ NAME = 24  # columns
 def command(
     data: Path,
     names: tuple[str, ...],
+    rungs: str,
+    budget: float,
     test: Path | None,
     seed: int,
     device: str,
@@ -31,22 +38,28 @@ def command(
     plot: Path | None,
     json: bool,
 ) -> None:
-    """Find the backbone that suits DATA.
+    """Find out what pays on DATA: which backbone, and how much training.
 
     Backbones race on a growing sample of the pictures that train would learn
     from; the test part takes no part. Without --backbone: those of the
     catalogue that are on this machine.
+
+    Then the ladder, with the winner, judged on the test part: majority,
+    source (its own guesses), nearest, linear; and, which takes minutes, last
+    and all (stages trained) and scratch. Each is compared with the one below.
     """
-    from headstart import race
+    from headstart import ladder
 
     if plot is not None and plot.suffix.lower() != ".svg":
         raise click.UsageError(f"--plot writes SVG: name the file {plot.stem}.svg")
     if plot is not None and not os.path.isdir(plot.parent):  # noqa: PTH112  never raises, whatever the name
         raise click.UsageError(f"there is no folder {plot.parent} for the plot")
-    with _show.progress("encoding") as step:
-        found = race.compare(
-            data, test=test, names=names, seed=seed, device=device, limit_px=limit_px, on_step=step
-        )
+    asked = ladder.rungs_of(rungs)
+    with _show.progress("encoding") as step, _show.epochs() as epoch:
+        found = ladder.compare(
+            data, test=test, names=names, rungs=asked, budget_s=budget, seed=seed, device=device,
+            limit_px=limit_px, on_step=step, on_epoch=epoch,
+        )  # fmt: skip
     if plot is not None:
         from headstart.cli._scatter import drawn
         from headstart.files import write_whole
@@ -57,8 +70,25 @@ def command(
         _show.as_json(document)
     else:
         backbones(document)
+        if document["rungs"]:
+            ladder_of(document)
         name = shlex.quote(_show.safe(document["chosen"]))
         click.echo(f"\n  headstart train {_show.safe(str(data))} --backbone {name}")
+
+
+def ladder_of(document: dict[str, Any]) -> None:
+    """A table of the rungs, from the lowest up."""
+    rungs = document["rungs"]
+    kind = "test pictures" if document["data"]["test"] else "pictures, each by fits without it"
+    click.echo(f"\nThe ladder with {_show.safe(document['chosen'])}, on {rungs[0]['n']} {kind}\n")
+    click.echo(f"{'':<35}  {'accuracy (95 %)':<22}  log-loss  seconds")
+    for one in rungs:
+        low, high = one["accuracy_ci95"]
+        click.echo(
+            f"{one['title']:<35}  {one['accuracy']:.3f} ({low:.3f} to {high:.3f})  {one['nll']:8.3f}  "
+            f"{one['seconds']:7.1f}"
+        )
+        click.secho(f"  {one['verdict']}", bold=one["verdict"].startswith("better"))
 
 
 def backbones(document: dict[str, Any]) -> None:

@@ -47,7 +47,7 @@ class Climb:
         if self.taken is None:
             return None
         train = self.material.take(np.setdiff1d(np.arange(len(self.material.features)), self.material.val))
-        return cross_validate(train.features, fitting(train, self.taken), seed, repeats=1)
+        return cross_validate(train.features, fitting(train, self.taken.asked), seed, repeats=1)
 
     def to_json(self) -> list[dict[str, Any]]:
         """For the report: every attempt, and which was taken."""

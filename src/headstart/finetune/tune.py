@@ -44,6 +44,7 @@ VIEWS = 4  # of each picture, disk permitting
 SHARES = (0.25, 0.5, 0.75, 1.0)  # of the way from the start to the trained weights
 # standard errors that a gain in log-loss must exceed; one is too few, as epoch and share were chosen by it
 WORTH = 1.96
+WORTH_CONVERTING = 300  # pictures from which the fast engine's conversion pays
 MIRRORED = 200  # pictures on which it is tried whether mirrored ones are still recognised
 HARMED = 0.05  # of them more wrong than before are too many
 LINEAR = ("lda", "ridge", "logistic")
@@ -378,16 +379,19 @@ def _file(network: Thawed) -> bytes:
     return data
 
 
-def fitting(material: Material, tried: Attempt) -> Callable[[Ints], Callable[[Ints], Doubles]]:
-    """Training as in `tried` on some rows, to judge others by: for cross-validation."""
+def fitting(
+    material: Material, asked: Asked, budget_s: float = math.inf
+) -> Callable[[Ints], Callable[[Ints], Doubles]]:
+    """Training as asked on some rows, to judge others by."""
 
     def fit(rows: Ints) -> Callable[[Ints], Doubles]:
         own = material.take(rows)
-        fitted = choose(own.features, seed=tried.asked.seed)
-        tuned = finish(own, fitted, attempt(own, tried.asked))
-        engine = open_engine(tuned.spec, "torch" if material.device == "cpu" else material.device)
+        fitted = choose(own.features, seed=asked.seed)
+        tuned = finish(own, fitted, attempt(own, asked, budget_s))
 
         def judge(mine: Ints) -> Doubles:
+            few = material.device == "cpu" and len(mine) < WORTH_CONVERTING
+            engine = open_engine(tuned.spec, "torch" if few else material.device)
             files = [material.files[int(row)] for row in mine]
             read = extract(files, tuned.spec, engine, limit_px=material.limit_px)
             return softmax(tuned.fitted.logits(read.x), tuned.fitted.best.temperature)

@@ -1,0 +1,338 @@
+"""The ladder: what each step of transfer learning is worth on these very pictures.
+
+    majority -> source's guesses -> nearest pictures -> linear head -> last stages -> all -> from scratch
+
+Every rung is fitted on the training part and judged on the same pictures of the test part, so that two rungs
+can be compared picture by picture; with too few pictures for a test part all of them are judged out of fold.
+Nothing is chosen by these numbers: that is for `train`, which looks at its training part alone.
+"""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+
+from headstart import heads, race
+from headstart.data.split import folds
+from headstart.errors import Misuse
+from headstart.evaluate import accuracy_interval, nll
+from headstart.features.extract import OnStep, quiet
+from headstart.finetune.wish import Material, OnEpoch, silent
+from headstart.heads._choose import fold_count
+from headstart.heads._cross_validate import frozen
+from headstart.look import Look, chosen, scan_all
+from headstart.modalities.image import LIMIT_PX
+from headstart.values import Doubles, Features, Floats, Ints, Part, Spec, Split
+
+RUNGS = ("majority", "source", "nearest", "linear", "last", "all", "scratch")
+QUICK = RUNGS[:4]  # need no training of stages
+NEIGHBOURS = 5
+FOLDS = 5
+TINY_PX = 64  # short side below which pictures are small enough for a network of 32 pixels
+SURE = 1.96  # standard errors to either side, 95 % between them
+
+Predictor = Callable[[Ints], Doubles]  # probabilities [m, k] of rows
+Fit = Callable[[Ints], Predictor]
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One way to classify, and how it did."""
+
+    name: str
+    title: str
+    n: int  # pictures that were judged
+    accuracy: float
+    accuracy_ci95: tuple[float, float]
+    nll: float
+    seconds: float  # to fit and to answer; encoding that was kept before is not in it
+    gmac: float  # billions of multiply-adds for one picture that is classified
+    gain: float | None  # in accuracy over the rung below, None for the first
+    gain_ci95: tuple[float, float] | None
+    verdict: str
+
+    def to_json(self) -> dict[str, Any]:
+        """As in `compare --json`."""
+        return {
+            "name": self.name,
+            "title": self.title,
+            "n": self.n,
+            "accuracy": self.accuracy,
+            "accuracy_ci95": list(self.accuracy_ci95),
+            "nll": round(self.nll, 4),
+            "seconds": round(self.seconds, 2),
+            "gmac": round(self.gmac, 4),
+            "gain": self.gain,
+            "gain_ci95": list(self.gain_ci95) if self.gain_ci95 else None,
+            "verdict": self.verdict,
+        }
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `compare` tells: of backbones, and of how much training pays with the best of them."""
+
+    candidates: tuple[race.Candidate, ...]  # best first
+    rungs: tuple[Rung, ...]  # from the lowest up
+    data: dict[str, int]
+    seconds: dict[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        """As in `compare --json`."""
+        return {
+            "backbones": [one.to_json() for one in self.candidates],
+            "chosen": self.candidates[0].name,
+            "rungs": [one.to_json() for one in self.rungs],
+            "data": self.data,
+            "seconds": {name: round(value, 4) for name, value in self.seconds.items()},
+        }
+
+
+def compare(  # noqa: PLR0913  each is an option of the command
+    data: str | Path,
+    *,
+    test: str | Path | None = None,
+    names: Sequence[str] = (),
+    rungs: Sequence[str] = QUICK,
+    budget_s: float = math.inf,
+    seed: int = 0,
+    device: str = "cpu",
+    limit_px: int = LIMIT_PX,
+    on_step: OnStep = quiet,
+    on_epoch: OnEpoch = silent,
+) -> Comparison:
+    """Let backbones race on the pictures that `train` would learn from, then climb with the winner.
+
+    Raises:
+        NoData, TooFewExamples, Misuse, UnknownName: as in `train`.
+    """
+    begin = time.perf_counter()
+    specs = race.candidates(names)
+    heads.load_beside()
+    found = scan_all(Path(data), Path(test) if test else None)
+    scanned = time.perf_counter()
+    won = race.win(found, specs, None, seed=seed, device=device, limit_px=limit_px, on_step=on_step)
+    raced = time.perf_counter()
+    climbed = ladder(
+        won.spec, won.seen, won.split, rungs,
+        seed=seed, device=device, limit_px=limit_px, budget_s=budget_s, on_epoch=on_epoch,
+    )  # fmt: skip
+    end = time.perf_counter()
+    used: dict[str, int] = {part: len(won.split.rows(part)) for part in get_args(Part)}
+    return Comparison(
+        won.candidates,
+        climbed,
+        {"files": won.seen.files, "used": len(won.seen.examples)} | used,
+        {"scan": scanned - begin, "race": raced - scanned, "ladder": end - raced, "total": end - begin},
+    )
+
+
+def rungs_of(names: str) -> tuple[str, ...]:
+    """The rungs in a list with commas; `all-rungs` or `quick` for those.
+
+    Raises:
+        Misuse: there is no such rung.
+    """
+    known = {"every": RUNGS, "quick": QUICK, "none": ()}
+    if names in known:
+        return known[names]
+    asked = [name.strip() for name in names.split(",") if name.strip()]
+    if wrong := [name for name in asked if name not in RUNGS]:
+        raise Misuse(f"there is no rung {wrong[0]!r}. Known: {', '.join(RUNGS)}; or every, quick, none.")
+    return tuple(name for name in RUNGS if name in asked)
+
+
+def ladder(  # noqa: PLR0913  what `train` would learn from, and how
+    spec: Spec,
+    seen: Look,
+    split: Split,
+    names: Sequence[str] = RUNGS,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    limit_px: int = LIMIT_PX,
+    budget_s: float = math.inf,
+    on_epoch: OnEpoch = silent,
+) -> tuple[Rung, ...]:
+    """These rungs, from the lowest up. `budget_s` bounds each rung that trains stages.
+
+    A rung that this network does not have is left out: a source whose classifier does not see its last
+    layer's features makes no guesses, one without stages is not tuned.
+    """
+    features = seen.features
+    pairs = _pairs(features, split, seed)
+    judged = np.concatenate([mine for _, mine in pairs])
+    order = np.argsort(judged)
+    material = Material(
+        spec,
+        features,
+        tuple(seen.examples.files()),
+        np.zeros(0, np.int64),
+        device,
+        limit_px,
+        on_epoch=on_epoch,
+    )
+    found: list[Rung] = []
+    below: np.ndarray[Any, Any] | None = None
+    groups = features.groups[judged[order]]
+    for name in names:
+        fit = _fit(name, material, seen, seed, budget_s)
+        if fit is None:
+            continue
+        begin = time.perf_counter()
+        parts = [fit(rows)(mine) for rows, mine in pairs]
+        taken = time.perf_counter() - begin
+        probabilities = np.concatenate(parts)[order]
+        truth = features.y[judged[order]]
+        right = (probabilities.argmax(1) == truth).astype(np.float64)
+        gain = half = None
+        if below is not None:
+            gain, half = _difference(right - below, groups)
+        accuracy = float(right.mean())
+        found.append(
+            Rung(
+                name, _title(name, seen), len(truth), accuracy, accuracy_interval(right, groups),
+                nll(truth, np.maximum(probabilities, 1e-12)), taken, _gmac(name, spec, seen), gain,
+                None if gain is None or half is None else (gain - half, gain + half),
+                "the least to beat" if gain is None or half is None else _verdict(gain, half),
+            )
+        )  # fmt: skip
+        below = right
+    return tuple(found)
+
+
+def _pairs(features: Features, split: Split, seed: int) -> list[tuple[Ints, Ints]]:
+    """Rows to fit on and rows to judge: the parts, or folds where no test part is held out."""
+    train, test = split.rows("train"), split.rows("test")
+    if len(test):
+        return [(train, test)]
+    own = features.take(train)
+    groups_of = [len(np.unique(own.groups[own.y == label])) for label in range(len(own.classes))]
+    dealt = folds(own.y, own.groups, own.digests, fold_count(groups_of, FOLDS), seed=seed + 1)
+    return [(train[dealt != fold], train[dealt == fold]) for fold in np.unique(dealt)]
+
+
+def _fit(name: str, material: Material, seen: Look, seed: int, budget_s: float) -> Fit | None:
+    """How to fit a rung, None where this network does not have it."""
+    features, spec = material.features, material.spec
+    if name == "majority":
+        return lambda rows: _majority(features, rows)
+    if name == "nearest":
+        return lambda rows: _nearest(features, rows)
+    if name == "linear":
+        return frozen(features, "auto", seed)
+    if name == "source":
+        guesses = _guesses(spec, features)
+        return None if guesses is None else lambda rows: _matched(features, guesses, rows)
+    if not spec.stages:
+        return None
+    from headstart.finetune.augment import usual
+    from headstart.finetune.tune import Asked, fitting, recipe_for, stages_below
+
+    if name == "scratch":
+        spec = chosen(_scratch(seen))
+        material = Material(
+            spec, features, material.files, material.val, material.device, material.limit_px,
+            on_epoch=material.on_epoch,
+        )  # fmt: skip
+    policy = usual(len(features), len(features.classes))
+    below = stages_below(spec, "all" if name == "scratch" else name)
+    return fitting(material, Asked(below, policy, recipe_for(spec), seed), budget_s)
+
+
+def _majority(features: Features, rows: Ints) -> Predictor:
+    """How often each class comes, whatever the picture."""
+    counts = np.bincount(features.y[rows], minlength=len(features.classes)) + 1.0
+    return lambda mine: np.tile(counts / counts.sum(), (len(mine), 1))
+
+
+def _nearest(features: Features, rows: Ints) -> Predictor:
+    """The classes of the five nearest training pictures, by cosine; the nearest counts most."""
+
+    def unit(of: Ints) -> Floats:
+        x = features.last()[of].astype(np.float32)
+        found: Floats = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+        return found
+
+    known = unit(rows)
+
+    def judge(mine: Ints) -> Doubles:
+        cosine = unit(mine) @ known.T
+        near = np.argsort(-cosine, axis=1, kind="stable")[:, :NEIGHBOURS]
+        votes = np.full((len(mine), len(features.classes)), 1e-3)
+        for place in range(near.shape[1]):
+            np.add.at(votes, (np.arange(len(mine)), features.y[rows[near[:, place]]]), 1.0 / (place + 1))
+        found: Doubles = votes / votes.sum(1, keepdims=True)
+        return found
+
+    return judge
+
+
+def _guesses(spec: Spec, features: Features) -> Ints | None:
+    """The class of its own that the source network takes each picture for, from the kept features."""
+    if spec.weights.source == "random":
+        return None
+    import torch
+
+    from headstart.backbones.network import load
+
+    network = load(spec)
+    if not network.top_sees_features or not list(network.top.parameters()):
+        return None
+    with torch.no_grad():
+        found = network.top(torch.from_numpy(features.last().astype(np.float32)))
+    return np.asarray(found.argmax(1).numpy(), dtype=np.int64)
+
+
+def _matched(features: Features, guesses: Ints, rows: Ints) -> Predictor:
+    """Nothing is learnt but names: each of the source's classes stands for the one it was seen with most."""
+    k = len(features.classes)
+    counts = np.zeros((int(guesses.max()) + 1, k))
+    np.add.at(counts, (guesses[rows], features.y[rows]), 1.0)
+    overall = np.bincount(features.y[rows], minlength=k) + 1.0
+    shares = counts + overall / overall.sum()
+    shares /= shares.sum(1, keepdims=True)
+    return lambda mine: shares[guesses[mine]]
+
+
+def _scratch(seen: Look) -> str:
+    short = np.minimum(seen.pictures.widths, seen.pictures.heights)
+    return f"scratch:small-cnn?size={32 if np.median(short) < TINY_PX else 64}"
+
+
+def _gmac(name: str, spec: Spec, seen: Look) -> float:
+    if name == "majority":
+        return 0.0
+    return chosen(_scratch(seen)).gmac if name == "scratch" else spec.gmac
+
+
+def _title(name: str, seen: Look) -> str:
+    return {
+        "majority": "always the commonest class",
+        "source": "the source network's own guesses",
+        "nearest": "the nearest pictures",
+        "linear": "a linear head, network frozen",
+        "last": "its last stages trained as well",
+        "all": "all stages trained",
+        "scratch": f"a small CNN from scratch, {chosen(_scratch(seen)).preprocess.size_px} px",
+    }[name]
+
+
+def _difference(gains: Doubles, groups: Ints) -> tuple[float, float]:
+    """Mean of paired differences and half of its 95 % interval; pictures of a group count as one draw."""
+    mean = float(gains.mean())
+    sums = np.bincount(np.unique(groups, return_inverse=True)[1], weights=gains - mean)
+    many = len(sums)
+    error = math.sqrt(float((sums**2).sum()) * many / max(many - 1, 1)) / len(gains)
+    return mean, SURE * error
+
+
+def _verdict(gain: float, half: float) -> str:
+    told = f"{100 * gain:+.1f} points, 95 % {100 * (gain - half):.1f} to {100 * (gain + half):.1f}"
+    if gain - half > 0:
+        return f"better: {told}"
+    return f"worse: {told}" if gain + half < 0 else f"cannot tell: {told}"
