@@ -38,7 +38,7 @@ def command(
     plot: Path | None,
     json: bool,
 ) -> None:
-    """Find out what pays on DATA: which backbone, and how much training.
+    """Find out which backbone and training pay on DATA.
 
     Backbones race on a growing sample of the pictures that train would learn
     from; the test part takes no part. Without --backbone: those of the

@@ -8,6 +8,8 @@ import click
 
 from headstart.cli import _options, _show
 
+BEST = 11.5  # times the default's time per picture is what `best` takes, by benchmarks/best.py
+LONG_S = 600  # from which a time is told in minutes
 CONVERTED = 2.0  # seconds to open a network that show that it was not kept from before
 
 
@@ -80,6 +82,8 @@ def command(
 
 def told(report: dict[str, Any], data: Path, out: Path) -> None:
     """The face of the product: how good, how sure, what to look at, what to do next."""
+    from headstart import backbones
+
     parts = report["data"]
     if report["test"]:
         how = "that it has never seen"
@@ -107,9 +111,17 @@ def told(report: dict[str, Any], data: Path, out: Path) -> None:
     )
     if seconds["network"] > CONVERTED:
         click.echo(f"     and {seconds['network']:.1f} to convert the network, once on this machine")
+    if report["backbone"] == backbones.DEFAULT and report["images_per_second"]:
+        click.echo(_better_tier(parts["used"] * BEST / report["images_per_second"]))
     click.secho(f"\nModel: {_show.safe(str(out))}", bold=True)
     click.echo(f"  headstart predict {_show.safe(str(out))} PICTURE…")
     sys.stdout.flush()
+
+
+def _better_tier(seconds: float) -> str:
+    """What the stronger backbone would cost here, in a line."""
+    long = f"{seconds / 60:.0f} min" if seconds >= LONG_S else f"{seconds:.0f} s"
+    return f"     --backbone best would encode about {long}, and has the better published figures"
 
 
 def leaks(report: dict[str, Any]) -> None:
