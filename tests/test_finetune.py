@@ -15,7 +15,7 @@ from headstart import backbones
 from headstart.backbones.network import load
 from headstart.backbones.weights import weights_file, with_bytes
 from headstart.engines import open_engine
-from headstart.errors import Misuse, StoreError, UnreadablePicture
+from headstart.errors import Misuse, OutputError, StoreError, UnreadablePicture
 from headstart.evaluate import softmax
 from headstart.features.extract import quiet
 from headstart.files import cache_folder
@@ -25,6 +25,7 @@ from headstart.finetune.climb import asked_for, climb
 from headstart.finetune.thawed import Start, Thawed, fold
 from headstart.finetune.tune import Asked, attempt, finish, stages_below
 from headstart.finetune.views import Looks, Views, keep
+from headstart.finetune.watch import watch
 from headstart.finetune.wish import Epoch, Material, Wish, wish
 from headstart.heads._choose import choose
 from headstart.look import look_with, scan_all
@@ -476,3 +477,67 @@ def test_the_same_command_again_brings_the_same_model(tmp_path: Path, photos: Pa
     assert first.backbone == second.backbone
     assert np.array_equal(first.head.arrays()["weight"], second.head.arrays()["weight"])
     assert first.temperature == second.temperature
+
+
+# -- watching ---------------------------------------------------------------------------------------------
+
+
+def epoch(number: int, val: float | None) -> Epoch:
+    return Epoch(5, number, 1 / number, 1e-4, {"stage7": 0.5 * number, "head": 0.1}, val, val, 2.0)
+
+
+def test_lines_are_added_as_epochs_come(tmp_path: Path) -> None:
+    told: list[int] = []
+    for turn in (0, 2):  # a second run goes on below the first
+        with watch(str(tmp_path / "run.jsonl"), lambda one, _of: told.append(one.number)) as keep:
+            keep(epoch(turn + 1, 0.25), 9)
+            assert len((tmp_path / "run.jsonl").read_text().splitlines()) == turn + 1  # while it goes on
+            keep(epoch(turn + 2, None), 9)
+    lines = [json.loads(line) for line in (tmp_path / "run.jsonl").read_text().splitlines()]
+    assert [line["number"] for line in lines] == told == [1, 2, 3, 4]
+    assert lines[0]["gradients"] == {"stage7": 0.5, "head": 0.1}
+    assert lines[0]["val_nll"] == 0.25
+    assert lines[1]["val_nll"] is None
+
+
+@pytest.mark.filterwarnings("ignore")  # of the libraries themselves
+def test_tensorboard_reads_what_was_kept(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    with watch(f"tensorboard:{tmp_path}") as keep:
+        for number in (1, 2, 3):
+            keep(epoch(number, 0.5), 3)
+        keep(epoch(1, None), 1)
+    found = EventAccumulator(str(tmp_path / "5-frozen-judged"))
+    found.Reload()
+    assert {tag.split("/")[0] for tag in found.Tags()["tensors"]} == {
+        "loss", "rate", "val", "seconds", "gradients",
+    }  # fmt: skip
+    assert [one.step for one in found.Tensors("gradients/stage7")] == [1, 2, 3]
+    assert (tmp_path / "5-frozen-final").is_dir()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_mlflow_reads_what_was_kept(tmp_path: Path) -> None:
+    pytest.importorskip("mlflow")
+    with watch(f"mlflow:file:{tmp_path}") as keep:
+        for number in (1, 2):
+            keep(epoch(number, 0.5), 2)
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"file:{tmp_path}")
+    own = client.get_experiment_by_name("headstart")
+    (run,) = client.search_runs([own.experiment_id])
+    history = client.get_metric_history(run.info.run_id, "loss")
+    assert [(one.step, one.value) for one in history] == [(1, 1.0), (2, 0.5)]
+    assert run.info.status == "FINISHED"
+
+
+def test_a_place_that_cannot_be_watched_is_refused(tmp_path: Path) -> None:
+    for where, kind, said in (
+        ("run.txt", Misuse, "wanted FILE.jsonl"),
+        ("no/run.jsonl", OutputError, "written"),
+    ):
+        with pytest.raises(kind, match=said), watch(str(tmp_path / where)):
+            pass

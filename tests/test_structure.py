@@ -36,7 +36,19 @@ ladder recipe
 cli
 """
 LEVEL = {name: depth for depth, line in enumerate(LEVELS.split("\n")) for name in line.split()}
-HEAVY = ("torch", "torchvision", "timm", "openvino", "sklearn", "scipy", "pyarrow", "tqdm", "pi_heif")
+HEAVY = (
+    "torch",
+    "torchvision",
+    "timm",
+    "openvino",
+    "sklearn",
+    "scipy",
+    "pyarrow",
+    "tensorboard",
+    "mlflow",
+    "tqdm",
+    "pi_heif",
+)
 
 
 def imports_of(path: Path) -> set[str]:

@@ -64,6 +64,7 @@ def tuning(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--freeze-to", metavar="STAGE", help="Train what lies above this stage."),
             click.option("--augment", metavar="POLICY", help="none, light or strong; else by their number."),
             click.option("--epochs", type=click.IntRange(1), help="At most, when stages are trained."),
+            click.option("--watch", metavar="WHERE", help="FILE.jsonl, tensorboard:DIR or mlflow:URI."),
             click.option("--budget", type=DURATION, default=math.inf, help="Time for tuning, such as 10m."),
         )
     ):

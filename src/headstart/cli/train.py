@@ -38,6 +38,7 @@ def command(
     augment: str | None,
     epochs: int | None,
     budget: float,
+    watch: str | None,
     test: Path | None,
     split: Path | None,
     seed: int,
@@ -51,9 +52,10 @@ def command(
     DATA is a folder of class folders; a folder with train/ and val/ or test/;
     or a CSV, TSV or Parquet file with the columns path,label[,group,split].
     """
+    from headstart.finetune.watch import watch as watched
     from headstart.recipe import default_out, train
 
-    with _show.progress("encoding") as step, _show.epochs() as epoch:
+    with _show.progress("encoding") as step, _show.epochs() as shown, watched(watch, shown) as epoch:
         model = train(
             data,
             out=out,

@@ -161,7 +161,9 @@ def _epoch(  # noqa: PLR0913
         raise NotFinite("the loss is not finite: the rate is too high for this network, or it is damaged.")
     rate = max(group["lr"] for group in optimiser.param_groups)
     gradients = {name: norm / len(batches) for name, norm in norms.items()}
-    return Epoch(number, total / len(rows), rate, gradients, None, None, time.perf_counter() - begin)
+    return Epoch(
+        network.stages, number, total / len(rows), rate, gradients, None, None, time.perf_counter() - begin
+    )
 
 
 def descend(network: Thawed, seen: torch.Tensor, truth: torch.Tensor) -> float:

@@ -20,6 +20,7 @@ NEVER = "never"
 class Epoch:
     """What one epoch brought."""
 
+    stages_frozen: int
     number: int  # from 1
     loss: float  # mean over the training pictures, while it went on
     rate: float  # of the deepest stage, at the end

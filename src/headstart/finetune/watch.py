@@ -1,0 +1,130 @@
+"""Watching a training go on, epoch by epoch: as JSON lines, in TensorBoard, in MLflow."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from headstart.errors import MissingExtra, Misuse, OutputError
+from headstart.files import reason
+from headstart.finetune.wish import Epoch, OnEpoch, silent
+
+TENSORBOARD, MLFLOW = "tensorboard:", "mlflow:"
+EXTRA = "watch"
+
+
+@contextmanager
+def watch(where: str | None, also: OnEpoch = silent) -> Iterator[OnEpoch]:
+    """What to call after each epoch, to have it kept at `where`; `also` is told too.
+
+    A name ending in .jsonl gets a line for each epoch behind those that it has; `tensorboard:DIR` events;
+    `mlflow:URI` a run in the experiment headstart of that tracking server or `file:` folder.
+
+    Raises:
+        Misuse: `where` is none of these.
+        MissingExtra: the library is not installed.
+        OutputError: it cannot be written.
+    """
+    if where is None:
+        yield also
+        return
+    if where.startswith(TENSORBOARD):
+        opened: Callable[[str], Iterator[OnEpoch]] = _tensorboard
+        place = where.removeprefix(TENSORBOARD)
+    elif where.startswith(MLFLOW):
+        opened, place = _mlflow, where.removeprefix(MLFLOW)
+    elif where.endswith(".jsonl"):
+        opened, place = _lines, where
+    else:
+        raise Misuse(f"--watch {where}: wanted FILE.jsonl, tensorboard:DIR or mlflow:URI.")
+    with contextmanager(opened)(place) as keep:
+
+        def told(epoch: Epoch, of: int) -> None:
+            keep(epoch, of)
+            also(epoch, of)
+
+        yield told
+
+
+def numbers(epoch: Epoch) -> dict[str, float]:
+    """What can be drawn of an epoch, by name. Validation only where there is one."""
+    found: dict[str, float | None] = {
+        "loss": epoch.loss,
+        "rate": epoch.rate,
+        "val/nll": epoch.val_nll,
+        "val/accuracy": epoch.val_accuracy,
+        "seconds": epoch.seconds,
+    }
+    found |= {f"gradients/{stage}": norm for stage, norm in epoch.gradients.items()}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _lines(place: str) -> Iterator[OnEpoch]:
+    try:
+        with Path(place).open("a", encoding="utf-8") as file:
+
+            def keep(epoch: Epoch, of: int) -> None:
+                file.write(json.dumps(epoch.to_json() | {"of": of}) + "\n")
+                file.flush()
+
+            yield keep
+    except OSError as error:
+        raise OutputError(f"{place} cannot be written: {reason(error)}.") from error
+
+
+def _tensorboard(place: str) -> Iterator[OnEpoch]:
+    try:
+        from tensorboard.summary import Writer
+    except ModuleNotFoundError as error:
+        raise MissingExtra("--watch tensorboard", EXTRA) from error
+    writers: dict[str, Any] = {}
+
+    def keep(epoch: Epoch, _of: int) -> None:
+        run = _run(epoch)
+        if run not in writers:
+            writers[run] = Writer(str(Path(place) / run))
+        for name, value in numbers(epoch).items():
+            writers[run].add_scalar(name, value, epoch.number)
+        writers[run].flush()
+
+    try:
+        yield keep
+    finally:
+        for writer in writers.values():
+            writer.close()
+
+
+def _mlflow(place: str) -> Iterator[OnEpoch]:
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # it reports its use over the network
+    if place.startswith("file:"):
+        os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
+    try:
+        from mlflow import MlflowClient
+        from mlflow.exceptions import MlflowException
+    except ModuleNotFoundError as error:
+        raise MissingExtra("--watch mlflow", EXTRA) from error
+    try:
+        client = MlflowClient(place)
+        known = client.get_experiment_by_name("headstart")
+        experiment = known.experiment_id if known else client.create_experiment("headstart")
+        runs: dict[str, str] = {}
+
+        def keep(epoch: Epoch, _of: int) -> None:
+            name = _run(epoch)
+            if name not in runs:
+                runs[name] = client.create_run(experiment, run_name=name).info.run_id
+            for key, value in numbers(epoch).items():
+                client.log_metric(runs[name], key, value, step=epoch.number)
+
+        yield keep
+        for run in runs.values():
+            client.set_terminated(run)
+    except MlflowException as error:
+        raise OutputError(f"{place} cannot be used by MLflow: {str(error)[:200]}") from error
+
+
+def _run(epoch: Epoch) -> str:
+    """A training is a run: one judged on kept pictures, or the final one on all."""
+    return f"{epoch.stages_frozen}-frozen-{'final' if epoch.val_nll is None else 'judged'}"
