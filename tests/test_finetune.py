@@ -292,6 +292,26 @@ def test_the_first_look_is_what_the_network_will_see(photos: Path) -> None:
     assert np.array_equal(looked(file, "none")[3], plain)
 
 
+def test_the_sheet_shows_the_whole_picture_first(photos: Path, tmp_path: Path) -> None:
+    from click.testing import CliRunner
+    from PIL import Image
+
+    from headstart.cli import group
+    from headstart.finetune.sheet import GAP_PX, ROWS, SIDE_PX
+    from headstart.modalities.image import decode
+
+    line = ["check", str(photos), "--sheet", str(tmp_path / "views.png"), "--augment", "strong", "--json"]
+    assert CliRunner().invoke(group, line).exit_code == 0
+    sheet = Image.open(tmp_path / "views.png")
+    seen = look_with(LITE, open_engine(LITE), scan_all(photos, None)).examples
+    first = seen.files()[int(np.argmin(np.array(seen.digests)))]
+    pixels = Image.fromarray(decode(first.read_bytes(), LITE.preprocess).pixels)
+    wanted = np.asarray(pixels.resize((SIDE_PX, SIDE_PX), Image.Resampling.BICUBIC))
+    own = np.asarray(sheet.crop((GAP_PX, GAP_PX, GAP_PX + SIDE_PX, GAP_PX + SIDE_PX)))
+    assert np.array_equal(own, wanted)
+    assert sheet.height == ROWS * (SIDE_PX + GAP_PX) + GAP_PX
+
+
 def test_no_look_is_mirrored_unless_that_is_allowed(tmp_path: Path) -> None:
     from PIL import Image
 

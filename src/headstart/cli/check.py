@@ -13,16 +13,44 @@ from headstart.cli import _options, _show
 @_options.weights
 @_options.device
 @_options.limit_px
+@click.option("--sheet", type=_options.PATH, metavar="FILE.png", help="Draw what training would see.")
+@click.option("--augment", type=click.Choice(["none", "light", "strong"]), help="Which views --sheet draws.")
 @_options.as_json
-def command(data: Path, backbone: str, weights: Path | None, device: str, limit_px: int, json: bool) -> None:
+def command(
+    data: Path,
+    backbone: str,
+    weights: Path | None,
+    device: str,
+    limit_px: int,
+    sheet: Path | None,
+    augment: str | None,
+    json: bool,
+) -> None:
     """Audit DATA.
 
     Unreadable files, twins, leaks, label conflicts, balance.
     """
-    from headstart.look import look
+    from headstart.finetune.wish import POLICIES
+    from headstart.look import chosen, look
 
+    if augment is not None and sheet is None:
+        raise click.UsageError("--augment says what --sheet draws: name its FILE.png")
+    if sheet is not None and sheet.suffix.lower() != ".png":
+        raise click.UsageError(f"--sheet writes PNG: name the file {sheet.stem}.png")
     with _show.progress("encoding") as step:
         seen = look(data, backbone=backbone, weights=weights, device=device, limit_px=limit_px, on_step=step)
+    if sheet is not None:
+        from headstart.files import write_whole
+        from headstart.finetune.augment import usual
+        from headstart.finetune.sheet import drawn
+
+        policy = next((own for own in POLICIES if own == augment), None)
+        policy = policy or usual(len(seen.examples), len(seen.examples.classes))
+        how, files = chosen(backbone, weights).preprocess, seen.examples.files()
+        write_whole(sheet, drawn(files, seen.examples.digests, how, policy, mirror=True, limit_px=limit_px))
+        click.echo(
+            f"{_show.safe(str(sheet))}: views of --augment {policy}, mirrored ones among them", err=True
+        )
     report = seen.to_json()
     if json:
         _show.as_json(report)
