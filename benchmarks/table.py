@@ -1,7 +1,8 @@
-"""Write the README's table of results from the newest line of each claim; `--check` only compares.
+"""Write the tables of results from the newest line of each claim; `--check` only compares.
 
-The table stands between the lines `<!-- results -->` and `<!-- /results -->`. With `--check`, exit code 1
-says that the README is stale, 2 that it has no such place.
+`docs/measured.md` has every claim, the README those that a newcomer asks about. A table stands between the
+lines `<!-- results -->` and `<!-- /results -->`. With `--check`, exit code 1 says that a page is stale, 2 that
+it has no such place.
 """
 
 import argparse
@@ -12,10 +13,18 @@ from typing import Any
 import _harness
 
 README = _harness.ROOT / "README.md"
+MEASURED = _harness.ROOT / "docs" / "measured.md"
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
 ORDER = (
     "against_plain", "pipeline", "against_fastai", "second_run", "startup", "memory", "accuracy", "few",
-    "duplicates", "hostile", "kills", "environment", "parity",
+    "finetuning", "tuning", "backbone_choice", "best", "duplicates", "hostile", "kills", "tuning_kills",
+    "environment", "parity",
+)  # fmt: skip
+HEADLINES = (  # how claims begin that stand in the README
+    "train, ", "extraction, ", "second train", "headstart --help", "predict of one picture, process",
+    "predict of one picture, peak", "train on 60,000", "mean test accuracy", "head and depths",
+    "test accuracy from", "fine-tuning the last stage,", "fine-tuning all stages, an epoch", "--tune auto",
+    "sets on which", "backbone chosen", "killed", "pictures on which", "check beside", "disk full",
 )  # fmt: skip
 SIGNS = {">=": "≥", "<=": "≤", "==": "="}
 
@@ -34,17 +43,17 @@ def newest(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(found.values(), key=lambda line: (ORDER.index(line["benchmark"]), line["claim"]))
 
 
-def table(lines: list[dict[str, Any]]) -> str:
-    """Markdown: a row per claim, and below it where and how they were measured."""
-    chosen = newest(lines)
+def table(lines: list[dict[str, Any]], begins: tuple[str, ...] = ("",), scripts: str = "benchmarks") -> str:
+    """Markdown: a row per claim that `begins` so, and below it where and how they were measured."""
+    chosen = [line for line in newest(lines) if line["claim"].startswith(begins)]
     if not chosen:
         return "Nothing was measured yet: `python benchmarks/NAME.py`."
     rows = ["| what | measured | asked for | by |", "|---|---|---|---|"]
     for line in chosen:
-        script = f"[{line['benchmark']}](benchmarks/{line['benchmark']}.py)"
+        script = f"[{line['benchmark']}]({scripts}/{line['benchmark']}.py)"
         missed = " (missed)" if line["met"] is False else ""
         rows.append(f"| {_cell(line['claim'])} | {_measured(line)} | {_wanted(line)}{missed} | {script} |")
-    return "\n".join([*rows, "", *_where(chosen)])
+    return "\n".join([*rows, "", *_where(chosen, scripts)])
 
 
 def placed(page: str, body: str) -> str:
@@ -79,7 +88,7 @@ def _number(value: float, unit: str) -> str:
     return f"{shown}\N{MULTIPLICATION SIGN}" if unit == "times" else f"{shown} {_cell(unit)}".strip()
 
 
-def _where(lines: list[dict[str, Any]]) -> list[str]:
+def _where(lines: list[dict[str, Any]], scripts: str) -> list[str]:
     places: dict[str, None] = {}
     for line in lines:
         on, had = line["machine"], line["versions"]
@@ -94,7 +103,7 @@ def _where(lines: list[dict[str, Any]]) -> list[str]:
         f"Measured {when} on {_cell('; '.join(places))}.",
         "Times are ratios or medians within one run, in brackets the least and largest;",
         "each script can be run alone and appends its line to",
-        "[results.jsonl](benchmarks/results.jsonl).",
+        f"[results.jsonl]({scripts}/results.jsonl).",
     ]
 
 
@@ -107,21 +116,24 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when the table is stale")
     parser.add_argument("--readme", type=Path, default=README)
+    parser.add_argument("--measured", type=Path, default=MEASURED)
     parser.add_argument("--results", type=Path, default=_harness.RESULTS)
     asked = parser.parse_args()
-    try:
-        page = asked.readme.read_text(encoding="utf-8")
-        fresh = placed(page, table(_harness.read(asked.results)))
-    except (OSError, ValueError) as error:
-        print(f"{asked.readme.name}: {error}", file=sys.stderr)
-        return 2
-    if fresh == page:
-        return 0
-    if asked.check:
-        print(f"{asked.readme.name} is stale: run python benchmarks/table.py", file=sys.stderr)
-        return 1
-    asked.readme.write_text(fresh, encoding="utf-8", newline="\n")
-    return 0
+    pages = ((asked.readme, HEADLINES, "benchmarks"), (asked.measured, ("",), "../benchmarks"))
+    stale = False
+    for file, begins, scripts in pages:
+        try:
+            page = file.read_text(encoding="utf-8")
+            fresh = placed(page, table(_harness.read(asked.results), begins, scripts))
+        except (OSError, ValueError) as error:
+            print(f"{file.name}: {error}", file=sys.stderr)
+            return 2
+        stale |= fresh != page
+        if fresh != page and asked.check:
+            print(f"{file.name} is stale: run python benchmarks/table.py", file=sys.stderr)
+        elif fresh != page:
+            file.write_text(fresh, encoding="utf-8", newline="\n")
+    return int(stale and asked.check)
 
 
 if __name__ == "__main__":

@@ -162,10 +162,12 @@ def test_only_what_stands_between_the_marks_is_replaced(table: Any) -> None:
 def test_check_tells_a_stale_page_and_changes_nothing(
     harness: Any, table: Any, line: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page, results = tmp_path / "README.md", tmp_path / "results.jsonl"
-    page.write_text(f"{table.BEGIN}\n{table.END}\n", encoding="utf-8")
-    harness.keep(line | {"benchmark": "memory"}, results)
-    words = ["table.py", "--readme", str(page), "--results", str(results)]
+    page, every, results = (tmp_path / name for name in ("README.md", "measured.md", "results.jsonl"))
+    for file in (page, every):
+        file.write_text(f"{table.BEGIN}\n{table.END}\n", encoding="utf-8")
+    harness.keep(line | {"benchmark": "memory", "claim": "killed, so often"}, results)
+    harness.keep(line | {"benchmark": "memory", "claim": "a detail"}, results)
+    words = ["table.py", "--readme", str(page), "--measured", str(every), "--results", str(results)]
     codes = []
     for more in (["--check"], [], ["--check"]):
         monkeypatch.setattr(sys, "argv", [*words, *more])
@@ -173,14 +175,20 @@ def test_check_tells_a_stale_page_and_changes_nothing(
         codes.append(table.main())
         assert (page.read_bytes() == before) is bool(more)
     assert codes == [1, 0, 0]
+    assert ("killed" in page.read_text(), "detail" in page.read_text()) == (True, False)
+    assert ("killed" in every.read_text(), "detail" in every.read_text()) == (True, True)
     page.write_text("no marks", encoding="utf-8")
     assert table.main() == 2
 
 
 def test_the_readme_has_the_newest_results(harness: Any, table: Any) -> None:
-    page = README.read_text(encoding="utf-8")
-    if harness.RESULTS.is_file() or table.BEGIN in page:
-        assert table.placed(page, table.table(harness.read())) == page, "run: python benchmarks/table.py"
+    for file, begins, scripts in (
+        (README, table.HEADLINES, "benchmarks"),
+        (table.MEASURED, ("",), "../benchmarks"),
+    ):
+        page = file.read_text(encoding="utf-8")
+        fresh = table.placed(page, table.table(harness.read(), begins, scripts))
+        assert fresh == page, "run: python benchmarks/table.py"
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
