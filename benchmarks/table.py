@@ -1,8 +1,8 @@
 """Write the tables of results from the newest line of each claim; `--check` only compares.
 
 `docs/measured.md` has every claim, the README those that a newcomer asks about. A table stands between the
-lines `<!-- results -->` and `<!-- /results -->`. With `--check`, exit code 1 says that a page is stale, 2 that
-it has no such place.
+lines `<!-- results -->` and `<!-- /results -->`. With `--check`, exit code 1 says that a page is stale, 2
+that it has no such place.
 """
 
 import argparse

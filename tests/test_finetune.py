@@ -475,6 +475,8 @@ def test_from_files_to_a_model_that_carries_its_network(tmp_path: Path, photos: 
     said = [list(predict(own, files, open_engine(own.backbone))) for own in (model, moved)]
     assert [one.probabilities for one in said[0]] == [one.probabilities for one in said[1]]
 
+    assert "all stages trained on these pictures" in (tmp_path / "moved" / "README.md").read_text("utf-8")
+
     source = f"headstart:{tmp_path / 'moved'}"
     frozen = train(photos, out=tmp_path / "two", backbone=source)
     assert frozen.report["tune"] == "never"

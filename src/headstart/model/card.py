@@ -31,7 +31,7 @@ Macro-F1 {score["macro_f1"]:.3f}, log-loss {score["nll"]:.3f}, calibration error
 
 ## How it was made
 
-- Backbone: {model.backbone.title}, frozen; features run as {report["precision"]}. Weights: {model.backbone.licence} ({model.backbone.citation}).
+- Backbone: {model.backbone.title}, {_tuned(report)}; features run as {report["precision"]}. Weights: {model.backbone.licence} ({model.backbone.citation}).
 - Head: {report["head"]} on the depths "{report["choice"]["depths"]}"; temperature {model.temperature:.4g}.
 - Data: {data["used"]} of {data["files"]} files used ({data["train"]} train, {data["val"]} val, {data["test"]} test); {len(data["findings"])} findings.
 - headstart {report["version"]}, seed {report["seed"]}.
@@ -47,6 +47,13 @@ Probabilities are calibrated. A picture far from all training pictures is answer
 
 The numbers hold for pictures like those they were measured on: same sources, same cameras, same mix of classes.
 """
+
+
+def _tuned(report: dict[str, Any]) -> str:
+    """How much of the backbone was trained on the pictures, in words."""
+    if report["tune"] == "never":
+        return "frozen"
+    return f"{report['tune']} stages trained on these pictures"
 
 
 def _leaks(report: dict[str, Any]) -> str:
