@@ -145,7 +145,7 @@ def _trained(report: dict[str, Any]) -> str:
     """How much of the backbone was trained, in words."""
     if report["tune"] == "never":
         return "frozen"
-    return "all stages trained" if report["tune"] == "all" else f"{report['tune']} stages trained"
+    return "last stage trained" if report["tune"] == "last 1" else f"{report['tune']} stages trained"
 
 
 def tuning(report: dict[str, Any]) -> None:

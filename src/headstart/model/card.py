@@ -53,7 +53,8 @@ def _tuned(report: dict[str, Any]) -> str:
     """How much of the backbone was trained on the pictures, in words."""
     if report["tune"] == "never":
         return "frozen"
-    return f"{report['tune']} stages trained on these pictures"
+    stages = "last stage" if report["tune"] == "last 1" else f"{report['tune']} stages"
+    return f"{stages} trained on these pictures"
 
 
 def _leaks(report: dict[str, Any]) -> str:
