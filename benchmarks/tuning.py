@@ -28,7 +28,7 @@ def measure(asked: Options) -> Iterator[Result]:
             folder = _harness.picture_set(asked, name)
             small = name == "cifar10_small"
             right: dict[str, Any] = {}
-            for way in ("never", "last", "all", "auto", "scratch"):
+            for way in asked.extra.ways.split(","):
                 words: dict[str, Any] = {"tune": way, "budget_s": budget}
                 if way == "scratch":
                     size = 32 if small else 64
@@ -56,6 +56,8 @@ def measure(asked: Options) -> Iterator[Result]:
                 )  # fmt: skip
                 if way == "auto":
                     gaps.append((name, gain, detail["p"]))
+    if not gaps:
+        return
     worse = [name for name, gain, p in gaps if gain < 0 and p < 0.05]
     yield Result(
         "sets on which --tune auto is worse than frozen by more than noise", len(worse), f"of {len(gaps)}",
@@ -87,4 +89,5 @@ if __name__ == "__main__":
     _harness.main(
         measure, __doc__,
         ("--minutes", {"type": float, "default": 3.0}), ("--sets", {"default": ",".join(SETS)}),
+        ("--ways", {"default": "never,last,all,auto,scratch"}),
     )  # fmt: skip

@@ -13,9 +13,9 @@ import torch
 
 from headstart import backbones
 from headstart.backbones.network import load
-from headstart.backbones.weights import weights_file, with_bytes
+from headstart.backbones.weights import learnt_from, weights_file, with_bytes
 from headstart.engines import open_engine
-from headstart.errors import Misuse, OutputError, StoreError, UnreadablePicture
+from headstart.errors import Misuse, OutputError, StoreError, TooFewExamples, UnreadablePicture
 from headstart.evaluate import softmax
 from headstart.features.extract import quiet
 from headstart.files import cache_folder
@@ -63,7 +63,7 @@ def learnt(photos: Path) -> Material:
 
 
 def start_of(own: Material) -> Start:
-    return tune._start(own.spec, own.features, choose(own.features, head="lda"))
+    return tune._start(own.spec, choose(own.features, head="lda"))
 
 
 def whole_views(own: Material, network: Thawed) -> Views:
@@ -162,9 +162,8 @@ def trained(
     network = Thawed(own.spec, 1, start_of(own))
     rows = np.arange(0, len(own.features), 2)
     val = np.arange(1, len(own.features), 2)
-    recipe = replace(SHORT, patience=9)
     return loop.run(
-        network, whole_views(own, network), own.features.y, rows, recipe, seed=seed, val=val,
+        network, whole_views(own, network), own.features.y, rows, SHORT, seed=seed, val=val,
         stop_after=3, kept=kept, on_epoch=on_epoch or (lambda _e, _n: None),
     )  # fmt: skip
 
@@ -253,10 +252,38 @@ def test_pictures_that_judge_are_not_trained_on(learnt: Material) -> None:
     rows, val = tune._dealt(learnt, 0)
     assert not set(learnt.features.groups[rows]) & set(learnt.features.groups[val])
     assert sorted([*rows, *val]) == list(range(len(learnt.features)))
-    own = replace(learnt, val=np.array([0, 5, 30]))
+    own = replace(learnt, val=np.array([0, 5, 30, 40, 50, 60]))
     rows, val = tune._dealt(own, 0)
-    assert val.tolist() == [0, 5, 30]
+    assert val.tolist() == [0, 5, 30, 40, 50, 60]
     assert not set(rows) & set(val)
+
+
+def test_twins_of_training_pictures_judge_nothing(learnt: Material) -> None:
+    groups = learnt.features.groups.copy()
+    groups[5] = groups[1]  # a picture of the val part that is one of the training part
+    own = replace(learnt, features=replace(learnt.features, groups=groups), val=np.arange(0, 60, 5))
+    assert 5 not in tune._dealt(own, 0)[1]
+    with pytest.raises(TooFewExamples, match="at least 5 different ones"):
+        tune._dealt(replace(own, val=np.array([0, 5, 10, 15])), 0)
+
+
+def test_training_that_changes_nothing_is_never_better(learnt: Material) -> None:
+    still = replace(SHORT, rate=0.0, head_rate=0.0, epochs=1)
+    gains = []
+    for seed in range(6):
+        tried = attempt(learnt, Asked(2, "none", still, seed))
+        assert not tried.is_better
+        gains.append(tried.gain[0])
+    assert np.abs(gains).max() < 1e-3  # frozen and trained are calibrated alike
+
+
+def test_another_start_is_another_training(learnt: Material) -> None:
+    fitted = [choose(learnt.features, head=head) for head in ("lda", "ridge")]
+    tried = replace(attempt(learnt, Asked(2, "none", SHORT, 0)), best=2, share=1.0)
+    one, other = (finish(learnt, own, tried) for own in fitted)
+    assert one.spec.weights != other.spec.weights
+    shutil.rmtree(cache_folder() / "tuning")
+    assert finish(learnt, fitted[1], tried).spec.weights == other.spec.weights
 
 
 def test_a_budget_shortens_training_and_stays_when_continued(learnt: Material) -> None:
@@ -266,6 +293,8 @@ def test_a_budget_shortens_training_and_stays_when_continued(learnt: Material) -
     again = attempt(learnt, Asked(1, "light", recipe, seed=5), budget_s=1e6)
     assert again.asked.recipe.epochs == 1  # as was planned
     assert np.array_equal(again.probabilities, tried.probabilities)
+    more = attempt(learnt, Asked(1, "light", replace(recipe, epochs=2), seed=5, budget_s=60.0), budget_s=60.0)
+    assert more.asked.recipe.epochs == 2  # another budget is another plan
 
 
 # -- views ------------------------------------------------------------------------------------------------
@@ -418,8 +447,10 @@ def test_a_picture_that_changed_meanwhile_is_noticed(tmp_path: Path) -> None:
         ({"freeze_to": "stage7"}, "can be frozen to"),
         ({"tune": "last", "freeze_to": "stage3"}, "one of them"),
         ({"augment": "wild"}, "none, light, strong"),
-        ({"epochs": 0}, "1 or more"),
-        ({"budget_s": 0.0}, "more than nothing"),
+        ({"tune": "last", "epochs": 0}, "1 or more"),
+        ({"tune": "last", "budget_s": 0.0}, "more than nothing"),
+        ({"epochs": 3}, "say --tune as well"),
+        ({"augment": "light", "tune": "never"}, "say --tune as well"),
     ],
 )
 def test_a_wish_that_cannot_be_is_refused(asked: dict[str, object], said: str) -> None:
@@ -478,16 +509,21 @@ def test_from_files_to_a_model_that_carries_its_network(tmp_path: Path, photos: 
     assert "all stages trained on these pictures" in (tmp_path / "moved" / "README.md").read_text("utf-8")
 
     source = f"headstart:{tmp_path / 'moved'}"
-    frozen = train(photos, out=tmp_path / "two", backbone=source)
+    with pytest.raises(TooFewExamples, match="has learnt from 72 of these pictures"):
+        train(photos, out=tmp_path / "two", backbone=source)
+    others = make.folder(tmp_path / "others", {"red": 20, "green": 20, "blue": 20}, first=500)
+    frozen = train(others, out=tmp_path / "two", backbone=source)
     assert frozen.report["tune"] == "never"
     assert frozen.backbone == model.backbone
-    again = train(photos, out=tmp_path / "three", backbone=source, tune="last", epochs=1, augment="none")
+    again = train(others, out=tmp_path / "three", backbone=source, tune="last", epochs=1, augment="none")
+    assert len(learnt_from(again.backbone)) == 72 + 60
     assert again.report["tune"] == "last 1"
     below = load(model.backbone).state_dict()
     above = load(again.backbone).state_dict()
     assert all(torch.equal(below[name], above[name]) for name in below if not name.startswith("stages.2"))
     assert (
-        json.loads((tmp_path / "three" / "model.json").read_text())["backbone"]["weights"]["source"] == "file"
+        json.loads((tmp_path / "three" / "model.json").read_text())["backbone"]["weights"]["source"]
+        == "trained"
     )
 
 

@@ -6,10 +6,12 @@ from pathlib import Path
 import make
 import numpy as np
 import pytest
+import scipy.stats
 
 from headstart import backbones, ladder, race
 from headstart.engines import open_engine
 from headstart.errors import Misuse
+from headstart.evaluate import paired, paired_accuracy
 from headstart.look import Look, look_with, scan_all
 from headstart.values import Features, Split
 
@@ -90,12 +92,29 @@ def test_the_source_rung_learns_names_alone() -> None:
 
 
 def test_twins_widen_the_interval_of_a_difference() -> None:
-    gains = np.tile([1.0, 0.0, -1.0, 1.0], 10)
-    alone = ladder._difference(gains, np.arange(40))
-    alike = ladder._difference(gains, np.tile(np.arange(4), 10))
+    right, below = np.tile([True, False, False, True], 10), np.tile([False, False, True, False], 10)
+    alone = paired_accuracy(right, below, np.arange(40))
+    alike = paired_accuracy(right, below, np.tile(np.arange(4), 10))
     assert alone[0] == alike[0] == 0.25
-    assert alike[1] > 2 * alone[1]
-    assert alone[1] == pytest.approx(1.96 * gains.std(ddof=1) / np.sqrt(40))
+    assert alike[2] - alike[1] > 2 * (alone[2] - alone[1])
+    mean, low, high = paired(right.astype(float) - below, np.arange(40))
+    half = scipy.stats.t.ppf(0.975, 39) * (right.astype(float) - below).std(ddof=1) / np.sqrt(40)
+    assert (low, high) == (pytest.approx(mean - half, rel=1e-3), pytest.approx(mean + half, rel=1e-3))
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_a_few_pictures_prove_nothing(n: int) -> None:
+    _, low, high = paired_accuracy(np.ones(n, bool), np.zeros(n, bool), np.arange(n))
+    assert low < 0 < high <= 1
+
+
+def test_the_interval_of_a_difference_holds_as_often_as_it_says() -> None:
+    dice, held = np.random.default_rng(0), 0
+    for _ in range(400):
+        a, b = dice.random(30) < 0.8, dice.random(30) < 0.7
+        _, low, high = paired_accuracy(a, b, np.arange(30))
+        held += low <= 0.1 <= high
+    assert held >= 0.93 * 400
 
 
 def test_a_network_from_nothing_guesses_nothing(parted: tuple[Look, Split]) -> None:
@@ -113,10 +132,10 @@ def test_names_of_rungs() -> None:
 
 @pytest.mark.slow
 def test_without_a_test_part_all_are_judged_out_of_fold(tmp_path: Path) -> None:
-    folder = make.folder(tmp_path / "few", {"red": 10, "green": 10}, jitter=30)
+    folder = make.folder(tmp_path / "few", {"red": 30, "green": 30}, jitter=30)
     found = ladder.compare(folder, names=("scratch:small-cnn?width=8",), rungs=("majority", "linear", "all"))
     assert [one.name for one in found.rungs] == ["majority", "linear", "all"]
-    assert {one.n for one in found.rungs} == {20}
+    assert {one.n for one in found.rungs} == {60}
     assert found.data["test"] == 0
     assert found.to_json()["rungs"][2]["gain_ci95"] is not None
 

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from headstart import heads, race
 from headstart.data.split import folds
 from headstart.errors import Misuse
-from headstart.evaluate import accuracy_interval, nll
+from headstart.evaluate import accuracy_interval, nll, paired_accuracy
 from headstart.features.extract import OnStep, quiet
 from headstart.finetune.wish import Material, OnEpoch, silent
 from headstart.heads._choose import fold_count
@@ -33,7 +34,6 @@ QUICK = RUNGS[:4]  # need no training of stages
 NEIGHBOURS = 5
 FOLDS = 5
 TINY_PX = 64  # short side below which pictures are small enough for a network of 32 pixels
-SURE = 1.96  # standard errors to either side, 95 % between them
 
 Predictor = Callable[[Ints], Doubles]  # probabilities [m, k] of rows
 Fit = Callable[[Ints], Predictor]
@@ -177,10 +177,10 @@ def ladder(  # noqa: PLR0913  what `train` would learn from, and how
         on_epoch=on_epoch,
     )
     found: list[Rung] = []
-    below: np.ndarray[Any, Any] | None = None
+    below: NDArray[np.bool_] | None = None
     groups = features.groups[judged[order]]
     for name in names:
-        fit = _fit(name, material, seen, seed, budget_s)
+        fit = _fit(name, material, seen, seed, budget_s / len(pairs), len(pairs[0][0]))
         if fit is None:
             continue
         begin = time.perf_counter()
@@ -188,17 +188,16 @@ def ladder(  # noqa: PLR0913  what `train` would learn from, and how
         taken = time.perf_counter() - begin
         probabilities = np.concatenate(parts)[order]
         truth = features.y[judged[order]]
-        right = (probabilities.argmax(1) == truth).astype(np.float64)
-        gain = half = None
-        if below is not None:
-            gain, half = _difference(right - below, groups)
+        right = probabilities.argmax(1) == truth
+        difference = None if below is None else paired_accuracy(right, below, groups)
         accuracy = float(right.mean())
         found.append(
             Rung(
                 name, _title(name, seen), len(truth), accuracy, accuracy_interval(right, groups),
-                nll(truth, np.maximum(probabilities, 1e-12)), taken, _gmac(name, spec, seen), gain,
-                None if gain is None or half is None else (gain - half, gain + half),
-                "the least to beat" if gain is None or half is None else _verdict(gain, half),
+                nll(truth, np.maximum(probabilities, 1e-12)), taken, _gmac(name, spec, seen),
+                None if difference is None else difference[0],
+                None if difference is None else difference[1:],
+                "the least to beat" if difference is None else _verdict(*difference),
             )
         )  # fmt: skip
         below = right
@@ -212,11 +211,14 @@ def _pairs(features: Features, split: Split, seed: int) -> list[tuple[Ints, Ints
         return [(train, test)]
     own = features.take(train)
     groups_of = [len(np.unique(own.groups[own.y == label])) for label in range(len(own.classes))]
-    dealt = folds(own.y, own.groups, own.digests, fold_count(groups_of, FOLDS), seed=seed + 1)
+    wanted = fold_count(groups_of, FOLDS)
+    if wanted == 2:
+        wanted = min(FOLDS, len(np.unique(own.groups)))
+    dealt = folds(own.y, own.groups, own.digests, wanted, seed=seed + 1)
     return [(train[dealt != fold], train[dealt == fold]) for fold in np.unique(dealt)]
 
 
-def _fit(name: str, material: Material, seen: Look, seed: int, budget_s: float) -> Fit | None:
+def _fit(name: str, material: Material, seen: Look, seed: int, budget_s: float, trained: int) -> Fit | None:
     """How to fit a rung, None where this network does not have it."""
     features, spec = material.features, material.spec
     if name == "majority":
@@ -228,7 +230,7 @@ def _fit(name: str, material: Material, seen: Look, seed: int, budget_s: float) 
     if name == "source":
         guesses = _guesses(spec, features)
         return None if guesses is None else lambda rows: _matched(features, guesses, rows)
-    if not spec.stages:
+    if not spec.stages and name != "scratch":
         return None
     from headstart.finetune.augment import usual
     from headstart.finetune.tune import Asked, fitting, recipe_for, stages_below
@@ -239,9 +241,10 @@ def _fit(name: str, material: Material, seen: Look, seed: int, budget_s: float) 
             spec, features, material.files, material.val, material.device, material.limit_px,
             on_epoch=material.on_epoch,
         )  # fmt: skip
-    policy = usual(len(features), len(features.classes))
+    policy = usual(trained, len(features.classes))
     below = stages_below(spec, "all" if name == "scratch" else name)
-    return fitting(material, Asked(below, policy, recipe_for(spec), seed), budget_s)
+    asked = Asked(below, policy, recipe_for(spec), seed, budget_s=budget_s)
+    return fitting(material, asked, budget_s)
 
 
 def _majority(features: Features, rows: Ints) -> Predictor:
@@ -322,17 +325,8 @@ def _title(name: str, seen: Look) -> str:
     }[name]
 
 
-def _difference(gains: Doubles, groups: Ints) -> tuple[float, float]:
-    """Mean of paired differences and half of its 95 % interval; pictures of a group count as one draw."""
-    mean = float(gains.mean())
-    sums = np.bincount(np.unique(groups, return_inverse=True)[1], weights=gains - mean)
-    many = len(sums)
-    error = math.sqrt(float((sums**2).sum()) * many / max(many - 1, 1)) / len(gains)
-    return mean, SURE * error
-
-
-def _verdict(gain: float, half: float) -> str:
-    told = f"{100 * gain:+.1f} points, 95 % {100 * (gain - half):.1f} to {100 * (gain + half):.1f}"
-    if gain - half > 0:
+def _verdict(gain: float, low: float, high: float) -> str:
+    told = f"{100 * gain:+.1f} points, 95 % {100 * low:.1f} to {100 * high:.1f}"
+    if low > 0:
         return f"better: {told}"
-    return f"worse: {told}" if gain + half < 0 else f"cannot tell: {told}"
+    return f"worse: {told}" if high < 0 else f"cannot tell: {told}"

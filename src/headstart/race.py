@@ -19,10 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart import backbones
+from headstart.backbones.weights import learnt_from
 from headstart.data.scan import Scan
 from headstart.data.split import deal, read_split
 from headstart.engines import Engine, open_engine
-from headstart.errors import UnreadablePicture
+from headstart.errors import Misuse, UnreadablePicture
 from headstart.evaluate import accuracy_interval
 from headstart.features import pipeline
 from headstart.features.extract import OnStep, extract, quiet
@@ -102,7 +103,7 @@ def candidates(names: Sequence[str] = ()) -> tuple[Spec, ...]:
     """
     here = [name for name in backbones.names() if backbones.is_here(backbones.spec(name))]
     specs = [chosen(name) for name in names or sorted({backbones.DEFAULT, *here})]
-    return tuple({spec.name: spec for spec in specs}.values())
+    return tuple({(spec.name, spec.weights.sha256): spec for spec in specs}.values())
 
 
 def win(  # noqa: PLR0913  as `train` got them
@@ -163,6 +164,16 @@ def race(  # noqa: PLR0913  what `train` would learn from, and how
     """
     course = _Course(head, seed, device, limit_px, on_step)
     return _told(course.run(course.runners(specs), training, groups))
+
+
+def learnt_rows(features: Features, spec: Spec) -> Ints:
+    """Rows that the network has learnt from, with their twins: a score on them says nothing."""
+    before = learnt_from(spec)
+    known = [row for row, digest in enumerate(features.digests) if digest in before]
+    found: Ints = (
+        np.flatnonzero(np.isin(features.groups, features.groups[known])) if known else np.zeros(0, int)
+    )
+    return found
 
 
 def parts_of(
@@ -279,6 +290,12 @@ class _Course:
 
     def run(self, runners: Sequence[_Runner], training: Examples, groups: Ints) -> list[_Runner]:
         """Heat after heat, until the last or until one is clearly ahead. Best first."""
+        for one in runners:
+            if known := len(learnt_from(one.spec).intersection(training.digests)):
+                raise Misuse(
+                    f"{one.spec.name} has learnt from {known} of these pictures, so a race on them would "
+                    "flatter it. Leave it out, or bring other pictures."
+                )
         heats = sizes(len(training), len(np.unique(training.labels)))
         running = list(runners)
         for n in heats if len(runners) > 1 else heats[-1:]:

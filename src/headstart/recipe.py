@@ -20,7 +20,7 @@ import numpy as np
 from headstart import backbones, heads, race
 from headstart.data.check import leaked_rows
 from headstart.engines import open_engine
-from headstart.errors import Misuse, OutputExists
+from headstart.errors import Misuse, OutputExists, TooFewExamples
 from headstart.evaluate import judge, softmax
 from headstart.features.extract import OnStep, quiet
 from headstart.files import check_free, digest_bytes, digest_file
@@ -125,6 +125,12 @@ def train(
     started = time.perf_counter()
     parts = dealt or race.parts_of(examples, features, table, seed, enough=ENOUGH)
     rows = {name: parts.rows(name) for name in ("train", "val", "test")}
+    known = race.learnt_rows(features, spec)
+    if len(known) and not len(rows["test"]):
+        raise TooFewExamples(
+            f"{spec.name} has learnt from {len(known)} of these pictures, so that cross-validation on them "
+            "would say nothing. Bring a test part of other pictures: --test."
+        )
     fitted = choose(features.take(rows["train"]), head=head, seed=seed)
     clock["head"] = time.perf_counter() - started
 
@@ -137,7 +143,7 @@ def train(
         val = np.arange(len(rows["train"]), len(used))
         files = tuple(examples.take(used).files())
         material = Material(spec, features.take(used), files, val, device, limit_px, on_step, on_epoch)
-        climbed = climb(material, fitted, asked, seed)
+        climbed = climb(material, fitted, asked, seed, head)
         if climbed.tuned is not None:
             spec, fitted = climbed.tuned.spec, climbed.tuned.fitted
             engine = open_engine(spec, device)
@@ -145,7 +151,7 @@ def train(
     clock["tune"] = time.perf_counter() - started
 
     started = time.perf_counter()
-    leaked = leaked_rows(parts, features.groups)
+    leaked = np.union1d(leaked_rows(parts, features.groups), np.intersect1d(rows["test"], known))
     tested = _judge(fitted, features, rows["test"])
     honest = _judge(fitted, features, np.setdiff1d(rows["test"], leaked)) if len(leaked) else None
     valid = _judge(fitted, features, rows["val"])

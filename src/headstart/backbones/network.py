@@ -14,7 +14,7 @@ from torch import nn
 
 from headstart.backbones import scratch
 from headstart.backbones.chain import Chain, chain
-from headstart.backbones.weights import weights_file
+from headstart.backbones.weights import LEARNT, weights_file
 from headstart.errors import Misuse, UnknownName, WeightsError
 from headstart.files import digest_bytes
 from headstart.values import Preprocess, Spec
@@ -47,6 +47,7 @@ def load(backbone: Spec) -> Chain:
         raise WeightsError(f"{path} has SHA-256 {found}, wanted {backbone.weights.sha256}. {again}")
     weights = _tensors(data, path.name)
     side = backbone.preprocess.size_px
+    weights.pop(LEARNT, None)
     model = _filled(backbone, weights, path.name)
     return chain(model, example(side)).requires_grad_(requires_grad=False)
 

@@ -18,6 +18,7 @@ from headstart.files import (
 )
 from headstart.values import Spec, Weights
 
+LEARNT = "headstart.learnt"  # the tensor of digests, [n, 32] bytes, beside a trained network's own
 TRAINED = "trained.safetensors"  # the name of weights that headstart trained
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 
@@ -123,13 +124,33 @@ def with_file(backbone: Spec, file: Path) -> Spec:
     return found
 
 
+def learnt_from(backbone: Spec) -> frozenset[str]:
+    """Content digests of the pictures that a network trained by headstart has seen, its sources' too.
+
+    A score on these says nothing. Nobody knows them of networks from elsewhere: then none are given.
+    """
+    if not is_trained(backbone):
+        return frozenset()
+    from safetensors import safe_open
+
+    with safe_open(weights_file(backbone), "np") as file:
+        if LEARNT not in file.keys():  # noqa: SIM118  it is no mapping
+            return frozenset()
+        return frozenset(bytes(row).hex() for row in file.get_tensor(LEARNT))
+
+
+def is_trained(backbone: Spec) -> bool:
+    """Whether headstart trained this network itself, so that its weights belong into the model."""
+    return backbone.weights.source == "trained"
+
+
 def with_bytes(backbone: Spec, data: bytes) -> Spec:
     """The same architecture with the weights in `data`, a .safetensors file, which is kept in the cache.
 
     Raises:
         StoreError, OutputError: the cache cannot be written.
     """
-    found = replace(backbone, weights=Weights("file", "", TRAINED, digest_bytes(data), ""))
+    found = replace(backbone, weights=Weights("trained", "", TRAINED, digest_bytes(data), ""))
     place = _place(found)
     if not (place.is_file() and digest_file(place) == found.weights.sha256):
         make_cache_folder("weights", place.parent.name)
@@ -150,7 +171,7 @@ def _place(backbone: Spec) -> Path:
     weights = backbone.weights
     if weights.source == "address":
         return cache_folder() / FOLDER / Path(weights.file).name
-    if weights.source == "file":
+    if weights.source in ("file", "trained"):
         return cache_folder() / "weights" / weights.sha256[:16] / Path(weights.file).name
     found = importlib.util.find_spec(weights.origin.replace("-", "_"))
     if found is None or not found.submodule_search_locations:

@@ -54,7 +54,9 @@ def epochs() -> Iterator[Callable[[Any, int], None]]:
         return
 
     def told(epoch: Any, of: int) -> None:
-        val = "  on all pictures" if epoch.val_nll is None else f"  val {epoch.val_nll:.4f}, {epoch.val_accuracy:.3f} right"
+        val = "  on all pictures"
+        if epoch.val_nll is not None:
+            val = f"  val {epoch.val_nll:.4f}, {epoch.val_accuracy:.3f} right"
         left = epoch.seconds * (of - epoch.number)
         line = f"epoch {epoch.number:>3} of {of}  loss {epoch.loss:.4f}{val}  at most {left:.0f} s left"
         sys.stderr.write(cut(line) + "\n")

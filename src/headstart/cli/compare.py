@@ -80,7 +80,8 @@ def ladder_of(document: dict[str, Any]) -> None:
     """A table of the rungs, from the lowest up."""
     rungs = document["rungs"]
     kind = "test pictures" if document["data"]["test"] else "pictures, each by fits without it"
-    click.echo(f"\nThe ladder with {_show.safe(document['chosen'])}, on {rungs[0]['n']} {kind}\n")
+    click.echo(_show.cut(f"\nThe ladder with {_show.safe(document['chosen'])}"))
+    click.echo(f"on {rungs[0]['n']} {kind}\n")
     click.echo(f"{'':<35}  {'accuracy (95 %)':<22}  log-loss  seconds")
     for one in rungs:
         low, high = one["accuracy_ci95"]
@@ -110,5 +111,6 @@ def backbones(document: dict[str, Any]) -> None:
     if len(document["backbones"]) == 1:
         click.echo(
             "\nOne backbone is no comparison. Name others with --backbone NAME, several times"
-            "\n(headstart backbones lists them), or install more: pip install 'headstart[backbones]'"
+            "\n(headstart backbones lists them), or install more:"
+            "\n  pip install 'headstart[backbones]'"
         )

@@ -109,8 +109,9 @@ def told(report: dict[str, Any], data: Path, out: Path) -> None:
         f"{seconds['total']:.1f} s: {seconds['extract']:.1f} encoding {report['encoded']} new pictures"
         f"{speed}, "
         f"{seconds['head'] + seconds['evaluate']:.1f} head and judging"
-        + (f", {seconds['tune']:.1f} tuning" if report["tuning"] else "")
     )
+    if report["tuning"]:
+        click.echo(f"     and {seconds['tune']:.1f} tuning")
     if seconds["network"] > CONVERTED:
         click.echo(f"     and {seconds['network']:.1f} to convert the network, once on this machine")
     if report["backbone"] == backbones.DEFAULT and report["images_per_second"]:
@@ -152,14 +153,13 @@ def tuning(report: dict[str, Any]) -> None:
     """What training stages brought beside the frozen network, on pictures that neither had seen."""
     for one in report["tuning"] or ():
         low, high = one["nll_gain_ci95"]
-        verdict = "better" if one["better"] else "no better" if one["nll_gain"] > 0 else "worse"
+        verdict = "better" if one["better"] else "worse" if one["worse"] else "no better"
         click.echo(
             f"  {one['stages_frozen']} stages frozen: {verdict} than all frozen, log-loss "
             f"{one['frozen']['nll']:.3f} to {one['tuned']['nll']:.3f},"
         )
         click.echo(
-            f"    gain {one['nll_gain']:.3f} ({low:.3f} to {high:.3f}) on {one['n']} pictures; accuracy "
-            f"{one['frozen']['accuracy']:.3f} to {one['tuned']['accuracy']:.3f}"
+            f"    gain {one['nll_gain']:.3f} ({low:.3f} to {high:.3f}) on {one['n']} pictures"
             + ("" if one["taken"] else "; not taken")
         )
         if one["taken"] and not one["better"]:

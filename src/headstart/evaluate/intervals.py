@@ -72,11 +72,11 @@ def _effective(correct: Doubles, groups: Ints, share: float, level: float) -> fl
     # an exact sum: the numbers that groups happen to have must not move the last digit
     between = len(sizes) / (len(sizes) - 1) * math.fsum(residuals**2) / n**2
     design_effect = max(1.0, between / (share * (1 - share) / (n - 1)))
-    fewness = _student(n - 1, level) / _student(len(sizes) - 1, level)
+    fewness = student(n - 1, level) / student(len(sizes) - 1, level)
     return n / design_effect * fewness**2
 
 
-def _student(freedom: int, level: float) -> float:
+def student(freedom: int, level: float) -> float:
     """Student's two-sided quantile: closed forms for one and two degrees of freedom, else an expansion.
 
     Cornish and Fisher's expansion to the fourth order (Abramowitz and Stegun 26.7.5) is within 0.2 % at

@@ -4,11 +4,14 @@ Follows Sun et al. 2022 (arXiv:2204.06507): normalised features and nearest neig
 distribution; the mean over k neighbours in place of the k-th, which is steadier when classes are small.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from headstart.evaluate.sets import upper_quantile
 from headstart.values import Doubles, Floats, Halves, Ints
 
+REFERENCES = 2000  # training pictures that a model keeps for telling the unknown
 FARTHEST = 2.0  # opposite vectors
 BLOCK = 2048  # rows at a time on either side: 16 MB of similarities
 
@@ -46,6 +49,11 @@ def neighbour_distance(
             nearest = np.partition(both, both.shape[1] - k, axis=1)[:, -k:]
         found[rows] = _mean_distance(np.sort(nearest, axis=1).astype(np.float64))
     return found
+
+
+def reference_rows(digests: Sequence[str]) -> Ints:
+    """Which of the training pictures are kept to compare new ones with: REFERENCES of them, by content."""
+    return np.sort(np.argsort(np.array(digests))[:REFERENCES])
 
 
 def unknown_threshold(distances: Doubles, false_rejection: float = 0.05) -> float:

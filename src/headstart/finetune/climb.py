@@ -19,7 +19,7 @@ from headstart.finetune.tune import (
 )
 from headstart.finetune.wish import NEVER, Material, Wish, frozen_to
 from headstart.heads._choose import Fitted
-from headstart.heads._cross_validate import cross_validate
+from headstart.heads._cross_validate import OUTER_FOLDS, cross_validate
 from headstart.values import Evaluation
 
 AUTO = ("last", "all")  # rungs of `auto`
@@ -47,14 +47,16 @@ class Climb:
         if self.taken is None:
             return None
         train = self.material.take(np.setdiff1d(np.arange(len(self.material.features)), self.material.val))
-        return cross_validate(train.features, fitting(train, self.taken.asked), seed, repeats=1)
+        asked = self.taken.asked
+        asked = replace(asked, budget_s=asked.budget_s / OUTER_FOLDS)
+        return cross_validate(train.features, fitting(train, asked, asked.budget_s), seed, repeats=1)
 
     def to_json(self) -> list[dict[str, Any]]:
         """For the report: every attempt, and which was taken."""
         return [one.to_json() | {"taken": one is self.taken} for one in self.attempts]
 
 
-def asked_for(material: Material, wish: Wish, seed: int) -> list[Asked]:
+def asked_for(material: Material, wish: Wish, seed: int, head: str = "auto") -> list[Asked]:
     """The rungs to try, one after the other.
 
     Raises:
@@ -70,10 +72,10 @@ def asked_for(material: Material, wish: Wish, seed: int) -> list[Asked]:
         below = sorted({stages_below(spec, rung) for rung in AUTO}, reverse=True)
     else:
         below = [stages_below(spec, wish.tune)]
-    return [Asked(stages, policy, recipe, seed) for stages in below]
+    return [Asked(stages, policy, recipe, seed, head, wish.budget_s) for stages in below]
 
 
-def climb(material: Material, fitted: Fitted, wish: Wish, seed: int) -> Climb:
+def climb(material: Material, fitted: Fitted, wish: Wish, seed: int, head: str = "auto") -> Climb:
     """Try what was asked for. `auto` takes the best rung whose gain is more than noise, or none.
 
     A depth that the user named is taken even where it is no better: the report says so. With a budget, a
@@ -81,13 +83,13 @@ def climb(material: Material, fitted: Fitted, wish: Wish, seed: int) -> Climb:
     """
     begin = time.perf_counter()
     attempts: list[Attempt] = []
-    for asked in asked_for(material, wish, seed):
+    for asked in asked_for(material, wish, seed, head):
         left = wish.budget_s - (time.perf_counter() - begin)
         if attempts and left < attempts[-1].seconds:  # a deeper rung takes longer than the one before
             break
         attempts.append(attempt(material, asked, left))
     better = [one for one in attempts if one.is_better]
     named = wish.tune != "auto" or wish.freeze_to is not None
-    taken = max(better or (attempts if named else []), key=lambda one: one.gains.mean(), default=None)
+    taken = max(better or (attempts if named else []), key=lambda one: one.gain[0], default=None)
     tuned = finish(material, fitted, taken) if taken is not None else None
     return Climb(material, tuple(attempts), taken, tuned)

@@ -137,9 +137,10 @@ class Thawed(nn.Module):
         """
         stages, tail = list(self.chain.stages), list(self.chain.tail.parameters())
         in_stages = {id(own) for own in self.chain.stages.parameters()}
-        elsewhere = {id(own) for own in self.chain.top.parameters()} if not self._tops_over_all() else set()
+        elsewhere = set[int]()
         if in_stages & {id(own) for own in tail}:
-            elsewhere |= in_stages | {id(own) for own in self.chain.stem.parameters()}
+            elsewhere = in_stages | {id(own) for own in self.chain.stem.parameters()}
+            elsewhere |= {id(own) for own in self.chain.top.parameters()}
         found = [
             (name, list(stage.parameters()))
             for name, stage in zip(self.chain.names[self.stages :], stages[self.stages :], strict=True)
@@ -149,11 +150,6 @@ class Thawed(nn.Module):
             stem = [own for own in self.chain.stem.parameters() if id(own) not in in_stages]
             found.insert(0, ("stem", stem))
         return [(name, own) for name, own in found if own]
-
-    def _tops_over_all(self) -> bool:
-        """Whether the source's classifier is given as a step that holds its whole network."""
-        stages = {id(own) for own in self.chain.stages.parameters()}
-        return any(id(own) in stages for own in self.chain.top.parameters())
 
 
 def _below(chain: Chain, stages: int, side: int) -> tuple[int, tuple[int, ...]]:
@@ -175,12 +171,12 @@ def fold(chain: Chain, side: int) -> None:
     A pair is a convolution and a normalisation that were registered one after the other; whether they are
     also run so is tried on noise. Names of tensors stay as they are.
     """
-    pairs = [
+    pairs = {
         (first, second)
         for module in chain.modules()
         for first, second in itertools.pairwise(module.children())
-        if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d)
-    ]
+        if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d) and second.affine
+    }
     picture = example(side)
     with torch.no_grad():
         plain = torch.cat(chain.depths(picture), 1)

@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,16 +20,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from headstart.backbones.weights import with_bytes
+from headstart.backbones.weights import LEARNT, learnt_from, with_bytes
 from headstart.data.split import deal
+from headstart.data.split import folds as deal_folds
 from headstart.engines import open_engine
 from headstart.errors import TooFewExamples
-from headstart.evaluate import mcnemar, neighbour_distance, nll, softmax, temperature
+from headstart.evaluate import neighbour_distance, nll, paired, reference_rows, softmax, temperature
 from headstart.features.extract import extract
 from headstart.files import make_cache_folder, write_whole
 from headstart.finetune import loop
 from headstart.finetune.loop import FROM_SCRATCH, PRETRAINED, Recipe
 from headstart.finetune.thawed import Start, Thawed
+from headstart.finetune.views import RULES as VIEW_RULES
 from headstart.finetune.views import Looks, Views, keep, need, room, seen_once
 from headstart.finetune.wish import Epoch, Material, Policy, trained
 from headstart.heads._choose import Fitted, Trial, choose
@@ -42,8 +44,7 @@ RULES = 1  # of how a network is trained; a change that moves a bit is a new num
 SHARE = 0.2  # of the training part is kept for judging epochs, where the user brought no val part
 VIEWS = 4  # of each picture, disk permitting
 SHARES = (0.25, 0.5, 0.75, 1.0)  # of the way from the start to the trained weights
-# standard errors that a gain in log-loss must exceed; one is too few, as epoch and share were chosen by it
-WORTH = 1.96
+GROUPS = 5  # kept for judging at least: fewer show no spread
 WORTH_CONVERTING = 300  # pictures from which the fast engine's conversion pays
 MIRRORED = 200  # pictures on which it is tried whether mirrored ones are still recognised
 HARMED = 0.05  # of them more wrong than before are too many
@@ -58,6 +59,8 @@ class Asked:
     policy: Policy
     recipe: Recipe
     seed: int
+    head: str = "auto"  # where training starts
+    budget_s: float = math.inf  # of all that was asked for together
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,46 +74,50 @@ class Attempt:
     epochs: tuple[Epoch, ...]
     best: int
     truth: Ints  # [m]
-    probabilities: Doubles  # [m, k] calibrated
+    groups: Ints  # [m]
+    probabilities: Doubles  # [m, k] of the network to be shipped, calibrated on these pictures
     temperature: float
     strangeness: Doubles  # [m] distances to the nearest pictures trained on
-    frozen: Doubles  # [m, k] what the frozen network says, calibrated
+    before: Doubles  # [m, k] frozen, and
+    after: Doubles  # [m, k] trained: temperature and share from the other half of the pictures
     seconds: float
     promised: float
 
     @property
-    def gains(self) -> Doubles:
-        """How much less surprised than the frozen one it was by each picture."""
+    def gain(self) -> tuple[float, float, float]:
+        """How much less surprised than the frozen one it was by a picture, and the ends of the interval."""
         rows = np.arange(len(self.truth))
         tiny = 1e-12
-        before = -np.log(np.maximum(self.frozen[rows, self.truth], tiny))
-        after = -np.log(np.maximum(self.probabilities[rows, self.truth], tiny))
-        found: Doubles = before - after
-        return found
+        was = -np.log(np.maximum(self.before[rows, self.truth], tiny))
+        now = -np.log(np.maximum(self.after[rows, self.truth], tiny))
+        return paired(was - now, self.groups)
 
     @property
     def is_better(self) -> bool:
-        """Whether the gain is more than noise."""
-        gains = self.gains
-        return bool(gains.mean() > WORTH * gains.std(ddof=1) / math.sqrt(len(gains)))
+        """Whether training changed anything, and the gain is more than noise."""
+        return self.best > 0 and self.gain[1] > 0
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether the loss is more than noise."""
+        return self.gain[2] < 0
 
     def to_json(self) -> dict[str, Any]:
         """For the report."""
-        right, before = self.probabilities.argmax(1) == self.truth, self.frozen.argmax(1) == self.truth
-        gains = self.gains
-        half = 1.96 * gains.std(ddof=1) / math.sqrt(len(gains))
+        right, was = self.after.argmax(1) == self.truth, self.before.argmax(1) == self.truth
+        mean, low, high = self.gain
         return {
             "stages_frozen": self.asked.stages,
             "augment": self.looks.policy,
             "views": self.looks.views,
             "mirrored": self.looks.mirror,
             "n": len(self.truth),
-            "frozen": {"nll": round(nll(self.truth, self.frozen), 4), "accuracy": float(before.mean())},
-            "tuned": {"nll": round(nll(self.truth, self.probabilities), 4), "accuracy": float(right.mean())},
-            "nll_gain": round(float(gains.mean()), 4),
-            "nll_gain_ci95": [round(float(gains.mean() - half), 4), round(float(gains.mean() + half), 4)],
-            "p_accuracy": round(mcnemar(right, before), 4),
+            "frozen": {"nll": round(nll(self.truth, self.before), 4), "accuracy": float(was.mean())},
+            "tuned": {"nll": round(nll(self.truth, self.after), 4), "accuracy": float(right.mean())},
+            "nll_gain": round(mean, 4),
+            "nll_gain_ci95": [round(low, 4), round(high, 4)],
             "better": self.is_better,
+            "worse": self.is_worse,
             "share": self.share,
             "best_epoch": self.best,
             "epochs": [one.to_json() for one in self.epochs],
@@ -164,14 +171,12 @@ def attempt(material: Material, asked: Asked, budget_s: float = math.inf) -> Att
     begin = time.perf_counter()
     train, val = _dealt(material, asked.seed)
     features = material.features
-    frozen = choose(features.take(train), seed=asked.seed)
-    frozen_logits = frozen.logits(features.x[val]).astype(np.float64)
-    before = softmax(frozen_logits, frozen.best.temperature)
-    start = _start(material.spec, features.take(train), frozen)
+    frozen = choose(features.take(train), head=asked.head, seed=asked.seed)
+    start = _start(material.spec, _linear(features.take(train), frozen))
     network = Thawed(material.spec, asked.stages, start)
     looks = _looks(material, asked, network, val)
     views = _views(material, asked, network, looks)
-    folder = _folder(material, asked, looks, train, val)
+    folder = _folder(material, asked, looks, train, val, start)
     recipe, promised = _plan(folder, network, views, features.y, train, asked, budget_s, begin)
     origin = {name: own.detach().clone() for name, own in network.state().items()}
     course = loop.run(
@@ -179,13 +184,37 @@ def attempt(material: Material, asked: Asked, budget_s: float = math.inf) -> Att
         seed=asked.seed, val=val, stop_after=recipe.epochs, kept=folder / "judged.safetensors",
         on_epoch=material.on_epoch,
     )  # fmt: skip
-    share, found = _mixed(network, views, features.y, val, origin, course.state)
-    warmth = temperature(found, features.y[val])
+    y, groups = features.y[val], features.groups[val]
+    shares = (1.0,) if network.learns_statistics else SHARES
+    ways: list[Floats] = []
+    for share in shares:
+        network.put(_between(origin, course.state, share))
+        ways.append(loop.logits(network, views, val))
+    halves = deal_folds(y, groups, features.take(val).digests, 2, seed=asked.seed)
+    still = np.asarray(frozen.logits(features.x[val]), dtype=np.float32)
+    best = int(np.argmin([_surprise(own, y) for own in ways]))
+    network.put(_between(origin, course.state, shares[best]))
+    warmth = temperature(ways[best], y)
     return Attempt(
-        replace(asked, recipe=recipe), looks, course.state, share, course.epochs, course.best,
-        features.y[val], softmax(found, warmth), warmth, _strangeness(network, views, features, train, val),
-        before, time.perf_counter() - begin, promised,
+        replace(asked, recipe=recipe), looks, course.state, shares[best], course.epochs, course.best,
+        y, groups,
+        softmax(ways[best], warmth), warmth, _strangeness(network, views, features, train, val),
+        _crosswise([still], y, halves), _crosswise(ways, y, halves), time.perf_counter() - begin, promised,
     )  # fmt: skip
+
+
+def _surprise(logits: Floats, y: Ints) -> float:
+    return nll(y, softmax(logits, temperature(logits, y)))
+
+
+def _crosswise(ways: list[Floats], y: Ints, halves: Ints) -> Doubles:
+    """Probabilities of each half, of the way and with the temperature that are best on the other half."""
+    found = np.zeros(ways[0].shape)
+    for half in (0, 1):
+        mine, other = halves == half, halves != half
+        best = min(ways, key=lambda own: _surprise(own[other], y[other]))
+        found[mine] = softmax(best[mine], temperature(best[other], y[other]))
+    return found
 
 
 def finish(material: Material, fitted: Fitted, tried: Attempt) -> Tuned:
@@ -193,27 +222,27 @@ def finish(material: Material, fitted: Fitted, tried: Attempt) -> Tuned:
 
     Where the user brought a val part, this stays out, and what was judged is what ships.
     """
-    train, val = _dealt(material, tried.asked.seed)
-    rows = train if len(material.val) else np.sort(np.concatenate([train, val]))
+    train, _ = _dealt(material, tried.asked.seed)
+    rows = train if len(material.val) else np.arange(len(material.features))
     features, asked = material.features, tried.asked
-    base = choose(features.take(train), seed=asked.seed) if len(material.val) else fitted
-    start = _start(material.spec, features.take(rows), base)
+    base = choose(features.take(train), head=asked.head, seed=asked.seed) if len(material.val) else fitted
+    base = _linear(features.take(rows), base)
+    start = _start(material.spec, base)
     network = Thawed(material.spec, asked.stages, start)
     origin = {name: own.detach().clone() for name, own in network.state().items()}
-    state = tried.state
+    state = tried.state if tried.best else origin
     if not len(material.val) and tried.best:
         views = _views(material, asked, network, tried.looks)
-        folder = _folder(material, asked, tried.looks, train, val)
+        folder = _folder(material, asked, tried.looks, rows, rows[:0], start)
         nothing = np.zeros(0, np.int64)
         state = loop.run(
             network, views, features.y, rows, asked.recipe,
             seed=asked.seed, val=nothing, stop_after=tried.best, kept=folder / "final.safetensors",
             on_epoch=material.on_epoch,
         ).state  # fmt: skip
-    elif not tried.best:
-        state = origin
     network.put(_between(origin, state, tried.share))
-    spec = with_bytes(material.spec, _file(network))
+    seen = learnt_from(material.spec) | set(features.digests)
+    spec = with_bytes(material.spec, _file(network, seen))
     first, mean, scale = start.first, start.mean, start.scale
     inputs = Inputs(first, material.spec.depths[-1].stop, mean, scale)
     head = Logistic(network.weight.detach().numpy().copy(), network.bias.detach().numpy().copy())
@@ -225,27 +254,44 @@ def finish(material: Material, fitted: Fitted, tried: Attempt) -> Tuned:
 
 
 def _dealt(material: Material, seed: int) -> tuple[Ints, Ints]:
-    """Rows to train on, and rows to judge epochs by."""
+    """Rows to train on, and rows to judge epochs by: none with a twin that was learnt from.
+
+    Raises:
+        TooFewExamples: too few are left for judging.
+    """
     features = material.features
     if len(material.val):
-        return np.setdiff1d(np.arange(len(features)), material.val), material.val
-    parts = deal(features.y, features.groups, features.digests, seed=seed + 1, share=SHARE)
-    if not len(parts.rows("test")):
-        raise TooFewExamples("too few pictures to tune: none can be kept for judging. Use --tune never.")
-    return parts.rows("train"), parts.rows("test")
+        train, val = np.setdiff1d(np.arange(len(features)), material.val), material.val
+    else:
+        parts = deal(features.y, features.groups, features.digests, seed=seed + 1, share=SHARE)
+        train, val = parts.rows("train"), parts.rows("test")
+    before = learnt_from(material.spec)
+    known = [row for row, digest in enumerate(features.digests) if digest in before]
+    seen = np.concatenate([features.groups[train], features.groups[np.array(known, dtype=np.int64)]])
+    val = val[~np.isin(features.groups[val], seen)]
+    if len(np.unique(features.groups[val])) < GROUPS:
+        of = f" that {material.spec.name} has not learnt from" if known else ""
+        raise TooFewExamples(
+            f"too few pictures{of} to judge tuning by: at least {GROUPS} different ones are wanted for that. "
+            "Add pictures, or use --tune never."
+        )
+    return train, val
 
 
-def _start(spec: Spec, train: Features, fitted: Fitted) -> Start:
-    """The fitted head with its temperature inside; from scratch, a head that says nothing."""
+def _linear(train: Features, fitted: Fitted) -> Fitted:
+    """The fitted head, or LDA where that is not linear in its inputs."""
+    return fitted if fitted.best.head in LINEAR else choose(train, head="lda")
+
+
+def _start(spec: Spec, fitted: Fitted) -> Start:
+    """A fitted linear head with its temperature inside; from scratch, a head that says nothing."""
     if spec.weights.source == "random":
-        last, k = spec.depths[-1], len(train.classes)
+        last, k = spec.depths[-1], fitted.held_out.shape[1]
         width = last.stop - last.start
         return Start(
             last.start, np.zeros(width, np.float32), np.ones(width, np.float32),
             np.zeros((width, k), np.float32), np.zeros(k, np.float32),
         )  # fmt: skip
-    if fitted.best.head not in LINEAR:
-        fitted = choose(train, head="lda")
     arrays = fitted.head.arrays()
     weight = arrays["weight"] / np.float32(fitted.best.temperature)
     bias = arrays.get("bias", np.zeros(weight.shape[1], np.float32)) / np.float32(fitted.best.temperature)
@@ -274,7 +320,8 @@ def _survives_mirror(material: Material, asked: Asked, network: Thawed, val: Int
             mirrored=mirrored, device=material.device, limit_px=material.limit_px,
         )  # fmt: skip
         with torch.no_grad():
-            said = network(torch.from_numpy(seen)).numpy().argmax(1)
+            blocks = [network(torch.from_numpy(seen[at : at + 16])) for at in range(0, len(seen), 16)]
+        said = torch.cat(blocks).numpy().argmax(1)
         wrong.append(float((said != material.features.y[some]).mean()))
     return wrong[1] - wrong[0] <= HARMED
 
@@ -286,14 +333,17 @@ def _views(material: Material, asked: Asked, network: Thawed, looks: Looks) -> V
     )  # fmt: skip
 
 
-def _folder(material: Material, asked: Asked, looks: Looks, train: Ints, val: Ints) -> Path:
-    """Where the states of this very training are kept: equal material and settings, equal folder."""
+def _folder(material: Material, asked: Asked, looks: Looks, train: Ints, val: Ints, start: Start) -> Path:
+    """Where the states of this very training are kept: equal material, start and settings, equal folder."""
     spec, features = material.spec, material.features
-    facts: list[Any] = [RULES, torch.__version__, spec.weights.sha256, spec.architecture, spec.arguments]
-    facts += [asdict(spec.preprocess), asdict(asked), asdict(looks), material.device, features.digests]
-    facts += [features.y.tolist(), features.backbone, train.tolist(), val.tolist()]
-    key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
-    return make_cache_folder(FOLDER, key)
+    facts: list[Any] = [RULES, VIEW_RULES, torch.__version__, spec.weights.sha256, spec.architecture]
+    facts += [spec.arguments, asdict(spec.preprocess), asdict(looks), material.device, features.digests]
+    facts += [asdict(asked) | {"budget_s": str(asked.budget_s)}, material.limit_px]
+    facts += [features.y.tolist(), features.backbone, train.tolist(), val.tolist(), start.first]
+    own = hashlib.sha256(json.dumps(facts).encode())
+    for array in (start.mean, start.scale, start.weight, start.bias):
+        own.update(np.ascontiguousarray(array).tobytes())
+    return make_cache_folder(FOLDER, own.hexdigest()[:32])
 
 
 def _plan(  # noqa: PLR0913
@@ -341,30 +391,15 @@ def _seconds_for_an_epoch(network: Thawed, views: Views, y: Ints, train: Ints, r
     return taken * len(train) / len(batch)
 
 
-def _mixed(
-    network: Thawed, views: Views, y: Ints, val: Ints,
-    origin: dict[str, torch.Tensor], state: dict[str, torch.Tensor],
-) -> tuple[float, Floats]:  # fmt: skip
-    """The share of the way from the start to the trained weights that was best, and the logits there."""
-    shares = (1.0,) if network.learns_statistics else SHARES
-    found: list[tuple[float, float, Floats]] = []
-    for share in shares:
-        network.put(_between(origin, state, share))
-        own = loop.logits(network, views, val)
-        found.append((nll(y[val], softmax(own, temperature(own, y[val]))), share, own))
-    _, share, logits = min(found, key=lambda one: one[:2])
-    network.put(_between(origin, state, share))
-    return share, logits
-
-
 def _between(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor], share: float) -> dict[str, torch.Tensor]:
     return {name: torch.lerp(own, b[name], share) for name, own in a.items()}
 
 
 def _strangeness(network: Thawed, views: Views, features: Features, train: Ints, val: Ints) -> Doubles:
     """How far unseen pictures lie from those trained on, as the trained network sees both."""
-    known, new = _last(network, views, train), _last(network, views, val)
-    return neighbour_distance(new, known, groups=(features.groups[val], features.groups[train]))
+    some = train[reference_rows([features.digests[int(row)] for row in train])]  # as many as a model keeps
+    known, new = _last(network, views, some), _last(network, views, val)
+    return neighbour_distance(new, known, groups=(features.groups[val], features.groups[some]))
 
 
 def _last(network: Thawed, views: Views, rows: Ints) -> Halves:
@@ -372,10 +407,12 @@ def _last(network: Thawed, views: Views, rows: Ints) -> Halves:
     return found.astype(np.float16)
 
 
-def _file(network: Thawed) -> bytes:
+def _file(network: Thawed, seen: Iterable[str]) -> bytes:
+    """The file of weights, with the digests of the pictures that they have seen."""
     from safetensors.numpy import save
 
-    data: bytes = save(network.network())
+    digests = np.frombuffer(b"".join(bytes.fromhex(own) for own in sorted(seen)), np.uint8).reshape(-1, 32)
+    data: bytes = save(network.network() | {LEARNT: digests})
     return data
 
 
@@ -386,7 +423,7 @@ def fitting(
 
     def fit(rows: Ints) -> Callable[[Ints], Doubles]:
         own = material.take(rows)
-        fitted = choose(own.features, seed=asked.seed)
+        fitted = choose(own.features, head=asked.head, seed=asked.seed)
         tuned = finish(own, fitted, attempt(own, asked, budget_s))
 
         def judge(mine: Ints) -> Doubles:

@@ -78,6 +78,11 @@ def wish(
         raise Misuse(f"--epochs {epochs}: wanted 1 or more.")
     if not budget_s > 0:
         raise Misuse(f"a budget of {budget_s} s: wanted more than nothing.")
+    if (tune, freeze_to) in ((None, None), (NEVER, None)) and spec.weights.source != "random":
+        if augment is not None or epochs is not None or math.isfinite(budget_s):
+            raise Misuse("--augment, --epochs and --budget are for training stages: say --tune as well.")
+    elif not spec.stages:
+        raise Misuse(f"{spec.name} has no stages that headstart knows, so it stays frozen: --tune never.")
     random = spec.weights.source == "random"
     if random and (freeze_to is not None or tune not in (None, "all", NEVER)):
         raise Misuse(f"{spec.name} starts from nothing, so all of it is trained: --tune all.")
@@ -87,8 +92,6 @@ def wish(
         frozen_to(spec, found.freeze_to)
     elif found.tune not in (NEVER, "auto", "last", "all"):
         trained(spec, found.tune)
-    if found.tune != NEVER and not spec.stages:
-        raise Misuse(f"{spec.name} has no stages that headstart knows, so it stays frozen: --tune never.")
     return found
 
 

@@ -4,12 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from headstart.evaluate import neighbour_distance, unknown_threshold
+from headstart.evaluate import neighbour_distance, reference_rows, unknown_threshold
 from headstart.heads._choose import Fitted
 from headstart.model.model import Model, Part
 from headstart.values import Doubles, Examples, Features, Halves, Spec, Split
 
-REFERENCES = 2000  # training pictures that a model keeps for telling the unknown
 FALSE_REJECTION = 0.02  # share of pictures of known classes that may be called unknown
 
 
@@ -54,8 +53,7 @@ def build(  # noqa: PLR0913  the parts of a model
 
 def _familiar(train: Features, distances: Doubles | None) -> tuple[Halves, float]:
     """What to compare new pictures with, and the distance beyond which one is called unknown."""
-    rows = np.argsort(np.array(train.digests))[:REFERENCES]
-    own = train.take(np.sort(rows))
+    own = train.take(reference_rows(train.digests))
     wide: Doubles = own.last().astype(np.float64)
     length = np.linalg.norm(wide, axis=1, keepdims=True)
     unit = (wide / np.where(length > 0, length, 1)).astype(np.float16)

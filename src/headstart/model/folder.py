@@ -15,7 +15,7 @@ import numpy as np
 
 from headstart import heads
 from headstart.backbones import spec_from_json, weights_file
-from headstart.backbones.weights import TRAINED, with_bytes
+from headstart.backbones.weights import is_trained, with_bytes
 from headstart.data.split import COLUMNS
 from headstart.errors import DamagedModel, Misuse
 from headstart.files import digest_bytes, folder_whole, reason
@@ -89,11 +89,6 @@ def save(model: Model, target: Path, *, replace: bool) -> None:
             (folder / name).write_bytes(data)
         (folder / JSON).write_bytes(json.dumps(document, indent=1).encode())
         (folder / CARD).write_text(card(model), encoding="utf-8", errors="backslashreplace", newline="\n")
-
-
-def is_trained(backbone: Spec) -> bool:
-    """Whether headstart trained this network itself, so that its weights belong into the model."""
-    return backbone.weights.source == "file" and backbone.weights.file == TRAINED
 
 
 def _trained(backbone: Spec) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from headstart.backbones.weights import learnt_from
 from headstart.data import duplicates
 from headstart.data.check import corrupt
 from headstart.data.scan import scan
@@ -57,7 +58,7 @@ def measure(
     read = extract(examples.files(), model.backbone, engine, limit_px=limit_px, on_step=on_step)
     findings += corrupt(examples, read.unreadable)
 
-    trained = {part.digest for part in model.manifest if part.part != "test"}
+    trained = {part.digest for part in model.manifest if part.part != "test"} | learnt_from(model.backbone)
     tested = {part.digest for part in model.manifest if part.part == "test"}
     learnt = np.array([digest in trained and digest not in tested for digest in read.digests], dtype=bool)
     rows = np.flatnonzero(~learnt)
@@ -128,7 +129,8 @@ def _groups(model: Model, x: Any, thumbs: Any, digests: list[str], given: list[s
 
 def _leaked(model: Model, digests: list[str]) -> Any:
     """Which pictures have a twin that the model was trained on, as far as `train` found out."""
-    trained = {part.group for part in model.manifest if part.part != "test"}
+    before = learnt_from(model.backbone)
+    trained = {part.group for part in model.manifest if part.part != "test" or part.digest in before}
     groups = {part.digest: part.group for part in model.manifest}
     return np.array([groups.get(digest) in trained for digest in digests], dtype=bool)
 
