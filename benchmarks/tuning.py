@@ -29,7 +29,7 @@ def measure(asked: Options) -> Iterator[Result]:
             small = name == "cifar10_small"
             right: dict[str, Any] = {}
             for way in asked.extra.ways.split(","):
-                words: dict[str, Any] = {"tune": way, "budget_s": budget}
+                words: dict[str, Any] = {"tune": way} if way == "never" else {"tune": way, "budget_s": budget}
                 if way == "scratch":
                     size = 32 if small else 64
                     words = {"backbone": f"scratch:small-cnn?size={size}", "budget_s": budget}

@@ -73,7 +73,7 @@ def command(
         if document["rungs"]:
             ladder_of(document)
         name = shlex.quote(_show.safe(document["chosen"]))
-        click.echo(f"\n  headstart train {_show.safe(str(data))} --backbone {name}")
+        click.echo(f"\n  headstart train {shlex.quote(_show.safe(str(data)))} --backbone {name}")
 
 
 def ladder_of(document: dict[str, Any]) -> None:

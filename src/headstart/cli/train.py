@@ -1,5 +1,6 @@
 """`headstart train`."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,7 @@ def told(report: dict[str, Any], data: Path, out: Path) -> None:
         leaks(report)
     else:
         _show.score(report["cv"], "in cross-validation")
-    _show.findings(report, f"headstart check {_show.safe(str(data))}")
+    _show.findings(report, f"headstart check {shlex.quote(_show.safe(str(data)))}")
     seconds = report["seconds"]
     click.echo(
         f"\n{parts['used']} of {parts['files']} files used: {parts['train']} train, {parts['val']} val, "
@@ -117,7 +118,7 @@ def told(report: dict[str, Any], data: Path, out: Path) -> None:
     if report["backbone"] == backbones.DEFAULT and report["images_per_second"]:
         click.echo(_better_tier(parts["used"] * BEST / report["images_per_second"]))
     click.secho(f"\nModel: {_show.safe(str(out))}", bold=True)
-    click.echo(f"  headstart predict {_show.safe(str(out))} PICTURE…")
+    click.echo(f"  headstart predict {shlex.quote(_show.safe(str(out)))} PICTURE…")
     sys.stdout.flush()
 
 
