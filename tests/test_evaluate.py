@@ -38,7 +38,7 @@ from headstart.evaluate import (
     unknown_threshold,
     wilson,
 )
-from headstart.evaluate.intervals import _student
+from headstart.evaluate.intervals import student
 from headstart.values import Doubles, Evaluation, Ints
 
 seeds = st.integers(0, 2**32 - 1)
@@ -176,8 +176,8 @@ def test_wilson_at_its_ends() -> None:
 
 @pytest.mark.parametrize("freedom", [1, 2, 3, 4, 7, 30, 1000])
 @pytest.mark.parametrize("level", [0.8, 0.95])
-def test_students_quantile_is_scipys(freedom: int, level: float) -> None:
-    assert _student(freedom, level) == pytest.approx(student.ppf((1 + level) / 2, freedom), rel=2e-3)
+def teststudents_quantile_is_scipys(freedom: int, level: float) -> None:
+    assert student(freedom, level) == pytest.approx(student.ppf((1 + level) / 2, freedom), rel=2e-3)
 
 
 @given(seeds)
