@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.stats import binomtest
-from scipy.stats import t as student
+from scipy.stats import t as student_t
 from sklearn.metrics import confusion_matrix, f1_score, log_loss, precision_recall_fscore_support
 from sklearn.metrics.pairwise import cosine_distances
 
@@ -176,8 +176,8 @@ def test_wilson_at_its_ends() -> None:
 
 @pytest.mark.parametrize("freedom", [1, 2, 3, 4, 7, 30, 1000])
 @pytest.mark.parametrize("level", [0.8, 0.95])
-def teststudents_quantile_is_scipys(freedom: int, level: float) -> None:
-    assert student(freedom, level) == pytest.approx(student.ppf((1 + level) / 2, freedom), rel=2e-3)
+def test_students_quantile_is_scipys(freedom: int, level: float) -> None:
+    assert student(freedom, level) == pytest.approx(student_t.ppf((1 + level) / 2, freedom), rel=2e-3)
 
 
 @given(seeds)
@@ -214,7 +214,7 @@ def test_the_effective_number_is_the_textbooks(seed: int) -> None:
     share, many = correct.mean(), len(members)
     between = many / (many - 1) * sum((one.sum() - share * len(one)) ** 2 for one in members) / n**2
     design_effect = max(1, between / (correct.var(ddof=1) / n))
-    few = student.ppf(0.975, n - 1) / student.ppf(0.975, many - 1)
+    few = student_t.ppf(0.975, n - 1) / student_t.ppf(0.975, many - 1)
     effective = n / design_effect * few**2
     wanted = wilson(share * effective, effective)
     assert accuracy_interval(correct, groups) == pytest.approx(wanted, abs=1e-3)
