@@ -125,7 +125,7 @@ def told(report: dict[str, Any], data: Path, out: Path) -> None:
 def _better_tier(seconds: float) -> str:
     """What the stronger backbone would cost here, in a line."""
     long = f"{seconds / 60:.0f} min" if seconds >= LONG_S else f"{seconds:.0f} s"
-    return f"     --backbone best would encode about {long}, and has the better published figures"
+    return f"     --backbone best: about {long} to encode, with better published figures"
 
 
 def leaks(report: dict[str, Any]) -> None:

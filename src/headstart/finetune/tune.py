@@ -114,8 +114,8 @@ class Attempt:
             "n": len(self.truth),
             "frozen": {"nll": round(nll(self.truth, self.before), 4), "accuracy": float(was.mean())},
             "tuned": {"nll": round(nll(self.truth, self.after), 4), "accuracy": float(right.mean())},
-            "nll_gain": round(mean, 4),
-            "nll_gain_ci95": [round(low, 4), round(high, 4)],
+            "nll_gain": round(mean, 4) + 0.0,  # no minus before a zero
+            "nll_gain_ci95": [round(low, 4) + 0.0, round(high, 4) + 0.0],
             "better": self.is_better,
             "worse": self.is_worse,
             "share": self.share,
