@@ -23,7 +23,8 @@ ORDER = (
 HEADLINES = (  # how claims begin that stand in the README
     "train, ", "extraction, ", "second train", "headstart --help", "predict of one picture, process",
     "predict of one picture, peak", "train on 60,000", "mean test accuracy", "head and depths",
-    "test accuracy from", "fine-tuning the last stage,", "fine-tuning all stages, an epoch", "--tune auto",
+    "test accuracy from", "fine-tuning the last stage,", "fine-tuning the stages of the last",
+    "fine-tuning all stages, an epoch", "--tune auto",
     "sets on which", "backbone chosen", "killed", "pictures on which", "check beside", "disk full",
 )  # fmt: skip
 SIGNS = {">=": "≥", "<=": "≤", "==": "="}
