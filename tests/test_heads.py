@@ -289,10 +289,11 @@ def test_what_cannot_be_learnt_is_said() -> None:
 
 def test_a_class_with_one_picture_is_learnt_and_never_held_out() -> None:
     z, y = blobs(60)
-    lonely = features(np.concatenate([z, 30 + z[:1]]), np.append(y, K), K + 1)
+    lonely = features(np.concatenate([30 + z[:1], z]), np.append([K], y), K + 1)
     fitted = choose(lonely)
-    assert len(fitted.truth) == 60
-    assert fitted.logits(lonely.x[-1:]).argmax() == K
+    assert fitted.rows.tolist() == list(range(1, 61))
+    assert fitted.truth.tolist() == y.tolist()
+    assert fitted.logits(lonely.x[:1]).argmax() == K
 
 
 def test_two_pictures_are_enough_to_start() -> None:

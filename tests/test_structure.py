@@ -32,7 +32,10 @@ finetune
 model
 look kept
 race
+explain trust
+report
 ladder recipe
+diff tour
 cli
 """
 LEVEL = {name: depth for depth, line in enumerate(LEVELS.split("\n")) for name in line.split()}

@@ -27,7 +27,7 @@ from headstart.errors import Misuse, UnreadablePicture
 from headstart.evaluate import accuracy_interval
 from headstart.features import pipeline
 from headstart.features.extract import OnStep, extract, quiet
-from headstart.heads._choose import _folds, _sample, choose
+from headstart.heads._choose import choose
 from headstart.look import Look, chosen, look_with
 from headstart.modalities.image import LIMIT_PX
 from headstart.values import Doubles, Examples, Features, Ints, Part, Spec, Split
@@ -339,9 +339,8 @@ class _Course:
         fitted = choose(features, head=self.head, seed=self.seed)
         given = fitted.held_out[np.arange(len(fitted.truth)), fitted.truth]
         losses = -np.log(np.maximum(given, np.finfo(np.float64).tiny))
-        shown = _sample(features)
-        groups = shown.groups[_folds(shown, self.seed) >= 0]
-        return _Judged(len(features), losses, fitted.held_out.argmax(1) == fitted.truth, groups)
+        right = fitted.held_out.argmax(1) == fitted.truth
+        return _Judged(len(features), losses, right, features.groups[fitted.rows])
 
     def ms(self, one: _Runner, files: Sequence[Path]) -> float:
         """Milliseconds per picture: what they took, or where all were encoded before, what a few take now."""

@@ -222,7 +222,7 @@ def finish(material: Material, fitted: Fitted, tried: Attempt) -> Tuned:
 
     Where the user brought a val part, this stays out, and what was judged is what ships.
     """
-    train, _ = _dealt(material, tried.asked.seed)
+    train, val = _dealt(material, tried.asked.seed)
     rows = train if len(material.val) else np.arange(len(material.features))
     features, asked = material.features, tried.asked
     base = choose(features.take(train), head=asked.head, seed=asked.seed) if len(material.val) else fitted
@@ -249,7 +249,7 @@ def finish(material: Material, fitted: Fitted, tried: Attempt) -> Tuned:
     right = float((tried.probabilities.argmax(1) == tried.truth).mean())
     loss = nll(tried.truth, tried.probabilities)
     best = Trial("logistic", base.best.depths, base.best.penalty, tried.temperature, loss, right)
-    chosen = Fitted(inputs, head, best, base.trials, tried.probabilities, tried.truth)
+    chosen = Fitted(inputs, head, best, base.trials, tried.probabilities, tried.truth, val)
     return Tuned(spec, chosen, tried.strangeness)
 
 

@@ -49,6 +49,7 @@ class Fitted:
     trials: tuple[Trial, ...]  # best first
     held_out: Doubles  # [m, k] calibrated probabilities of training pictures by fits without them
     truth: Ints  # [m] their labels
+    rows: Ints  # [m] which pictures they are: positions in train and then val
 
     def logits(self, x: Halves) -> Floats:
         """Uncalibrated logits [n, k] of features [n, all depths]."""
@@ -74,7 +75,8 @@ def choose(train: Features, *, head: str = "auto", seed: int = 0) -> Fitted:
 
 
 def _choose(train: Features, tried: list[type[Head]], seed: int) -> Fitted:
-    search = _Search(train, _sample(train), seed)
+    sampled = _sample(train)
+    search = _Search(train, train.take(sampled), seed)
     scouts = [part for part in tried if not part.is_descent] or [heads.get(SCOUT)]
 
     def look_at(depths: str) -> None:
@@ -99,7 +101,8 @@ def _choose(train: Features, tried: list[type[Head]], seed: int) -> Fitted:
     asked = [part.name for part in tried]
     trials = sorted((trial for trial in search.trials() if trial.head in asked), key=_rank)
     held_out = search.probabilities(best)
-    return Fitted(inputs, fitted, best, tuple(trials), held_out, search.sample.y[search.rows])
+    rows = sampled[search.rows]
+    return Fitted(inputs, fitted, best, tuple(trials), held_out, train.y[rows], rows)
 
 
 def middle(part: type[Head]) -> float:
@@ -201,16 +204,16 @@ def _rank(trial: Trial) -> tuple[float, str, int, float]:
     return trial.nll, trial.head, DEPTH_SETS.index(trial.depths), trial.penalty
 
 
-def _sample(train: Features) -> Features:
+def _sample(train: Features) -> Ints:
     """At most about ROWS rows, each class in proportion but ten at least, chosen by content."""
     if len(train) <= ROWS:
-        return train
+        return np.arange(len(train), dtype=np.int64)
     rows: list[int] = []
     by_content = np.argsort(np.array(train.digests))
     for label in range(len(train.classes)):
         own = by_content[train.y[by_content] == label]
         rows += own[: max(10, round(ROWS * len(own) / len(train)))].tolist()
-    return train.take(np.sort(np.array(rows, dtype=np.int64)))
+    return np.sort(np.array(rows, dtype=np.int64))
 
 
 def fold_count(groups_of: list[int], most: int) -> int:

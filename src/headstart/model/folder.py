@@ -7,8 +7,10 @@ import json
 import math
 import platform
 import struct
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -26,9 +28,11 @@ from headstart.values import ClassInfo, Spec
 from headstart.version import VERSION
 
 FORMAT = 1
+NOTHING: Mapping[str, bytes] = MappingProxyType({})
 _BACKBONE = "backbone."  # before the names of a trained network's tensors
 JSON, WEIGHTS, SPLIT, CARD = "model.json", "weights.safetensors", "split.csv", "README.md"
-FILES = {JSON, WEIGHTS, SPLIT, CARD, "report.html"}
+REPORT, SUSPECTS = "report.html", "suspects.csv"
+FILES = {JSON, WEIGHTS, SPLIT, CARD, REPORT, SUSPECTS}
 _KEYS = {
     "format", "headstart", "classes", "infos", "backbone", "features", "head", "calibration", "thresholds",
     "report", "libraries", "files", "digest",
@@ -49,8 +53,10 @@ _REPORT = {
 _LIBRARIES = ("numpy", "openvino", "pillow", "timm", "torch")
 
 
-def save(model: Model, target: Path, *, replace: bool) -> None:
+def save(model: Model, target: Path, *, replace: bool, beside: Mapping[str, bytes] = NOTHING) -> None:
     """Write the folder, whole or not at all. `replace` removes what stood there.
+
+    `beside` are files for people, by name, that loading does not read: the report, the suspects.
 
     Raises:
         OutputExists, OutputError: it cannot be put there.
@@ -88,6 +94,8 @@ def save(model: Model, target: Path, *, replace: bool) -> None:
         for name, data in files.items():
             (folder / name).write_bytes(data)
         (folder / JSON).write_bytes(json.dumps(document, indent=1).encode())
+        for name, data in beside.items():
+            (folder / name).write_bytes(data)
         (folder / CARD).write_text(card(model), encoding="utf-8", errors="backslashreplace", newline="\n")
 
 

@@ -1,0 +1,67 @@
+"""`headstart train --tune auto` against fastai's `fine_tune` when both get the same time, on the same test parts.
+
+Same network, weights and pictures, each in a process of its own; start, loading and judging count. fastai
+gets as many epochs as fit (`_fastai.py`), at least one after its frozen one, even where that takes longer.
+Ours gets what the frozen road leaves of the time. The environment is that of `against_fastai.py`.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import _harness
+import numpy as np
+from _harness import Absent, Bound, Options, Result
+
+SETS = "hymenoptera,flowers12,alien_predator"
+SPARE_S = 3.0  # for judging and saving
+
+
+def measure(asked: Options) -> Iterator[Result]:
+    """A row for each set and budget, then the mean and the worst."""
+    if asked.extra.python is None:
+        raise Absent("name a Python that has fastai with --python; see against_fastai.py")
+    other = asked.extra.python.absolute()
+    if _harness.run([other, "-c", "import fastai"]).code:
+        raise Absent("the Python that --python names has no fastai")
+    gains: list[float] = []
+    budgets = [30.0] if asked.quick else [60 * float(one) for one in asked.extra.minutes.split(",")]
+    with _harness.workplace() as place:
+        for name in asked.extra.sets.split(",")[: 1 if asked.quick else None]:
+            folder = _harness.picture_set(asked, name)
+            for budget in budgets:
+                cache = _harness.with_network(place / "cache" / f"{name}-{budget:.0f}")
+                line = _harness.headstart("train", folder, "--out", place / "model", "--force", "--json")
+                frozen = _harness.ok(_harness.run(line, cache=cache))
+                rest = max(5.0, budget - frozen.wall - SPARE_S)
+                ours = _harness.ok(
+                    _harness.run([*line, "--tune", "auto", "--budget", f"{rest:.0f}s"], cache=cache)
+                )
+                theirs = _harness.ok(
+                    _harness.run([other, _harness.HERE / "_fastai.py", folder, str(budget)], cwd=place)
+                )
+                score = ours.json["test"]
+                gain = 100 * (score["accuracy"] - theirs.json["accuracy"])
+                gains.append(gain)
+                yield Result(
+                    f"{budget / 60:g} min: --tune auto more accurate than fastai's fine_tune, {name}",
+                    gain, "points", Bound(">=", 0), score["n"], 1, None,
+                    {
+                        "headstart": score["accuracy"], "headstart_ci95": score["accuracy_ci95"],
+                        "frozen": frozen.json["test"]["accuracy"], "tuned": ours.json["tune"],
+                        "headstart_s": frozen.wall + ours.wall, "fastai": theirs.json["accuracy"],
+                        "fastai_epochs": theirs.json["epochs"],
+                        "fastai_s": theirs.wall - theirs.json["seconds"]["probe"],
+                    },
+                )  # fmt: skip
+    yield Result(
+        "--tune auto more accurate than fastai's fine_tune in the same time, mean", float(np.mean(gains)),
+        "points", Bound(">", 0), len(gains), 1, _harness.ends(gains), {},
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    _harness.main(
+        measure, __doc__,
+        ("--python", {"type": Path, "default": None, "help": "a Python that has fastai"}),
+        ("--sets", {"default": SETS}), ("--minutes", {"default": "1,5"}),
+    )  # fmt: skip
