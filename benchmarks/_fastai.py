@@ -2,8 +2,9 @@
 
     PYTHON benchmarks/_fastai.py FOLDER [EPOCHS]
 
-Four epochs unless told otherwise, after the frozen one. As in fastai's first lesson: `Resize(224)`, batches of 64, the defaults of `vision_learner`. Nothing of
-headstart is imported. Prints accuracy on the other part and seconds.
+Four epochs unless told otherwise, after the frozen one. As in fastai's first lesson: `Resize(224)`, batches
+of 64, the defaults of `vision_learner`. Nothing of headstart is imported. Prints accuracy on the other part
+and seconds.
 """
 
 import importlib.util

@@ -1,4 +1,4 @@
-"""`headstart train --tune auto` against fastai's `fine_tune` when both get the same time, on the same test parts.
+"""`headstart train --tune auto` against fastai's `fine_tune` when both get the same time.
 
 Same network, weights and pictures, each in a process of its own; start, loading and judging count. fastai
 gets one epoch after its frozen one, even where that takes longer, and more where they fit by the time that

@@ -19,14 +19,14 @@ from headstart.errors import Misuse, OutputError, StoreError, TooFewExamples, Un
 from headstart.evaluate import softmax
 from headstart.features.extract import quiet
 from headstart.files import cache_folder
-from headstart.finetune import augment, loop, tune
+from headstart.finetune import augment, loop, promise, tune
 from headstart.finetune import views as kept_views
 from headstart.finetune.climb import asked_for, climb
 from headstart.finetune.thawed import Start, Thawed, fold
 from headstart.finetune.tune import Asked, attempt, finish, stages_below
 from headstart.finetune.views import Looks, Views, keep
 from headstart.finetune.watch import watch
-from headstart.finetune.wish import Epoch, Material, Wish, wish
+from headstart.finetune.wish import Epoch, Material, Promise, Wish, wish
 from headstart.heads._choose import choose
 from headstart.look import look_with, scan_all
 from headstart.model.folder import load as load_model
@@ -471,6 +471,36 @@ def test_depths_that_are_asked_for() -> None:
     assert wish(scratch, None, None, None, None, nothing).tune == "all"
     with pytest.raises(Misuse, match="starts from nothing"):
         wish(scratch, "last", None, None, None, nothing)
+
+
+def test_what_training_will_take_is_counted_from_its_steps(
+    learnt: Material, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looks and frozen stages once, training and judging in every epoch, then the same again on all."""
+    n, val = len(learnt.features), len(learnt.features) // 5
+    monkeypatch.setattr(promise, "_seconds_to_encode", lambda *_: 100.0)
+    monkeypatch.setattr(promise, "_seconds_to_look", lambda *_: 0.0)
+    monkeypatch.setattr(promise, "_seconds_to_train", lambda *_: (3.0, 1.0))
+    asked = Asked(0, "none", SHORT, 0)  # nothing frozen: nothing but looks before training
+    (told,) = promise.promises(learnt, [asked])
+    assert told.epochs == SHORT.epochs
+    assert told.seconds == SHORT.epochs * (3.0 * (n - val) + val) + n
+    assert told.whole_s - told.seconds == n * 100.0 + SHORT.epochs * n * 3.0
+    (frozen,) = promise.promises(learnt, [replace(asked, stages=2)])
+    assert 0 < frozen.seconds - told.seconds < n * 100.0  # a part of a pass for each picture
+    (bounded,) = promise.promises(learnt, [replace(asked, budget_s=5.0)])
+    assert bounded.seconds == bounded.whole_s == 5.0
+
+
+def test_the_promise_comes_before_the_first_epoch(learnt: Material, tmp_path: Path) -> None:
+    told: list[object] = []
+    place = tmp_path / "epochs.jsonl"
+    with watch(str(place), lambda one, _of: told.append(one)) as watched:
+        own = Wish("2", None, "none", 1, float("inf"))
+        found = climb(replace(learnt, on_epoch=watched), choose(learnt.features), own, 0)
+    assert [type(one) for one in told[:2]] == [Promise, Epoch]
+    assert len(place.read_text(encoding="utf-8").splitlines()) == len(told) - 1
+    assert found.to_json()[0]["promised_s"] > 0
 
 
 def test_a_depth_named_is_the_depth_trained(learnt: Material) -> None:

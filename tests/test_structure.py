@@ -89,7 +89,16 @@ def test_heavy_libraries_are_imported_where_they_are_used(path: Path) -> None:
     }
     torch = {
         name: {"torch"}
-        for name in ("network.py", "chain.py", "libraries.py", "torch.py", "thawed.py", "loop.py", "tune.py")
+        for name in (
+            "network.py",
+            "chain.py",
+            "libraries.py",
+            "torch.py",
+            "thawed.py",
+            "loop.py",
+            "tune.py",
+            "promise.py",
+        )
     }
     allowed = torch | {"_problem.py": {"scipy"}}
     assert names & set(HEAVY) <= allowed.get(path.name, set())

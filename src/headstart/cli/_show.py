@@ -11,6 +11,7 @@ import click
 
 WIDTH = 80
 MANY_CLASSES = 12
+LONG_S = 600  # from which a time is told in minutes
 _KINDS = {
     "corrupt": ("file cannot be read", "files cannot be read"),
     "leak": ("leak between the parts", "leaks between the parts"),
@@ -48,12 +49,20 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
 
 @contextmanager
 def epochs() -> Iterator[Callable[[Any, int], None]]:
-    """A line for each epoch on stderr, where stderr is a terminal."""
+    """On stderr, where that is a terminal: what training will take, then a line for each epoch."""
     if not sys.stderr.isatty():
         yield lambda _epoch, _of: None
         return
 
     def told(epoch: Any, of: int) -> None:
+        from headstart.finetune.wish import Promise
+
+        if isinstance(epoch, Promise):
+            took = f"{long(epoch.seconds)} to judge it, {long(epoch.whole_s)} in all if taken"
+            sys.stderr.write(
+                cut(f"{epoch.stages_frozen} stages frozen: at most {of} epochs, about {took}") + "\n"
+            )
+            return
         val = "  on all pictures"
         if epoch.val_nll is not None:
             val = f"  val {epoch.val_nll:.4f}, {epoch.val_accuracy:.3f} right"
@@ -134,6 +143,11 @@ def safe(text: str) -> str:
     return printable.encode(sys.stdout.encoding or "utf-8", "backslashreplace").decode(
         sys.stdout.encoding or "utf-8"
     )
+
+
+def long(seconds: float) -> str:
+    """A time for people: in minutes from ten on."""
+    return f"{seconds / 60:.0f} min" if seconds >= LONG_S else f"{seconds:.0f} s"
 
 
 def cut(line: str, width: int = WIDTH) -> str:

@@ -10,7 +10,6 @@ import click
 from headstart.cli import _options, _show
 
 BEST = 11.5  # times the default's time per picture is what `best` takes, by benchmarks/best.py
-LONG_S = 600  # from which a time is told in minutes
 CONVERTED = 2.0  # seconds to open a network that show that it was not kept from before
 
 
@@ -124,8 +123,7 @@ def told(report: dict[str, Any], data: Path, out: Path) -> None:
 
 def _better_tier(seconds: float) -> str:
     """What the stronger backbone would cost here, in a line."""
-    long = f"{seconds / 60:.0f} min" if seconds >= LONG_S else f"{seconds:.0f} s"
-    return f"     --backbone best: about {long} to encode, with better published figures"
+    return f"     --backbone best: about {_show.long(seconds)} to encode, with better published figures"
 
 
 def leaks(report: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from headstart.finetune.augment import usual
+from headstart.finetune.promise import promises
 from headstart.finetune.tune import (
     Asked,
     Attempt,
@@ -17,7 +18,7 @@ from headstart.finetune.tune import (
     recipe_for,
     stages_below,
 )
-from headstart.finetune.wish import NEVER, Material, Wish, frozen_to
+from headstart.finetune.wish import NEVER, Material, Promise, Wish, frozen_to
 from headstart.heads._choose import Fitted
 from headstart.heads._cross_validate import OUTER_FOLDS, cross_validate
 from headstart.values import Evaluation
@@ -31,6 +32,7 @@ class Climb:
 
     material: Material
     attempts: tuple[Attempt, ...]
+    promises: tuple[Promise, ...]  # one for each attempt
     taken: Attempt | None
     tuned: Tuned | None  # None: the frozen network stays
 
@@ -53,7 +55,10 @@ class Climb:
 
     def to_json(self) -> list[dict[str, Any]]:
         """For the report: every attempt, and which was taken."""
-        return [one.to_json() | {"taken": one is self.taken} for one in self.attempts]
+        return [
+            one.to_json() | {"promised_s": round(promise.seconds, 2), "taken": one is self.taken}
+            for one, promise in zip(self.attempts, self.promises, strict=True)
+        ]
 
 
 def asked_for(material: Material, wish: Wish, seed: int, head: str = "auto") -> list[Asked]:
@@ -83,7 +88,11 @@ def climb(material: Material, fitted: Fitted, wish: Wish, seed: int, head: str =
     """
     begin = time.perf_counter()
     attempts: list[Attempt] = []
-    for asked in asked_for(material, wish, seed, head):
+    asks = asked_for(material, wish, seed, head)
+    promised = promises(material, asks)
+    for promise in promised:
+        material.on_epoch(promise, promise.epochs)
+    for asked in asks:
         left = wish.budget_s - (time.perf_counter() - begin)
         if attempts and left < attempts[-1].seconds:  # a deeper rung takes longer than the one before
             break
@@ -92,4 +101,4 @@ def climb(material: Material, fitted: Fitted, wish: Wish, seed: int, head: str =
     named = wish.tune != "auto" or wish.freeze_to is not None
     taken = max(better or (attempts if named else []), key=lambda one: one.gain[0], default=None)
     tuned = finish(material, fitted, taken) if taken is not None else None
-    return Climb(material, tuple(attempts), taken, tuned)
+    return Climb(material, tuple(attempts), tuple(promised[: len(attempts)]), taken, tuned)

@@ -81,7 +81,6 @@ class Attempt:
     before: Doubles  # [m, k] frozen, and
     after: Doubles  # [m, k] trained: temperature and share from the other half of the pictures
     seconds: float
-    promised: float
 
     @property
     def gain(self) -> tuple[float, float, float]:
@@ -122,7 +121,6 @@ class Attempt:
             "best_epoch": self.best,
             "epochs": [one.to_json() for one in self.epochs],
             "seconds": round(self.seconds, 2),
-            "promised_s": round(self.promised, 2),
         }
 
 
@@ -177,7 +175,7 @@ def attempt(material: Material, asked: Asked, budget_s: float = math.inf) -> Att
     looks = _looks(material, asked, network, val)
     views = _views(material, asked, network, looks)
     folder = _folder(material, asked, looks, train, val, start)
-    recipe, promised = _plan(folder, network, views, features.y, train, asked, budget_s, begin)
+    recipe = _plan(folder, network, views, features.y, train, asked, budget_s, begin)
     origin = {name: own.detach().clone() for name, own in network.state().items()}
     course = loop.run(
         network, views, features.y, train, recipe,
@@ -199,7 +197,7 @@ def attempt(material: Material, asked: Asked, budget_s: float = math.inf) -> Att
         replace(asked, recipe=recipe), looks, course.state, shares[best], course.epochs, course.best,
         y, groups,
         softmax(ways[best], warmth), warmth, _strangeness(network, views, features, train, val),
-        _crosswise([still], y, halves), _crosswise(ways, y, halves), time.perf_counter() - begin, promised,
+        _crosswise([still], y, halves), _crosswise(ways, y, halves), time.perf_counter() - begin,
     )  # fmt: skip
 
 
@@ -355,28 +353,25 @@ def _plan(  # noqa: PLR0913
     asked: Asked,
     budget_s: float,
     begin: float,
-) -> tuple[Recipe, float]:
-    """The recipe with as many epochs as the budget allows, and the seconds that this should take.
+) -> Recipe:
+    """The recipe with as many epochs as the budget allows.
 
     What was planned once for this training stays planned: a continued run must end with the same bits.
     """
     path = folder / "plan.json"
     try:
         kept = json.loads(path.read_bytes())
-        return replace(asked.recipe, epochs=int(kept["epochs"])), float(kept["promised"])
+        return replace(asked.recipe, epochs=int(kept["epochs"]))
     except (OSError, ValueError, KeyError, TypeError):
         pass
-    each = _seconds_for_an_epoch(network, views, y, train, asked.recipe)
-    spent = time.perf_counter() - begin
-    again = 1 + 1 / (1 - SHARE)  # the second training is on all pictures
-    epochs = (
-        max(1, min(asked.recipe.epochs, int((budget_s - spent) / (each * again))))
-        if math.isfinite(budget_s)
-        else asked.recipe.epochs
-    )
-    promised = spent + each * epochs
-    write_whole(path, json.dumps({"epochs": epochs, "promised": promised}).encode())
-    return replace(asked.recipe, epochs=epochs), promised
+    epochs = asked.recipe.epochs
+    if math.isfinite(budget_s):
+        each = _seconds_for_an_epoch(network, views, y, train, asked.recipe)
+        spent = time.perf_counter() - begin
+        again = 1 + 1 / (1 - SHARE)  # the second training is on all pictures
+        epochs = max(1, min(epochs, int((budget_s - spent) / (each * again))))
+    write_whole(path, json.dumps({"epochs": epochs}).encode())
+    return replace(asked.recipe, epochs=epochs)
 
 
 def _seconds_for_an_epoch(network: Thawed, views: Views, y: Ints, train: Ints, recipe: Recipe) -> float:

@@ -9,10 +9,11 @@ from typing import Any
 
 from headstart.errors import MissingExtra, Misuse, OutputError
 from headstart.files import reason
-from headstart.finetune.wish import Epoch, OnEpoch, silent
+from headstart.finetune.wish import Epoch, OnEpoch, Promise, silent
 
 TENSORBOARD, MLFLOW = "tensorboard:", "mlflow:"
 EXTRA = "watch"
+Keep = Callable[[Epoch, int], None]  # what an epoch brought, and of how many
 
 
 @contextmanager
@@ -31,7 +32,7 @@ def watch(where: str | None, also: OnEpoch = silent) -> Iterator[OnEpoch]:
         yield also
         return
     if where.startswith(TENSORBOARD):
-        opened: Callable[[str], Iterator[OnEpoch]] = _tensorboard
+        opened: Callable[[str], Iterator[Keep]] = _tensorboard
         place = where.removeprefix(TENSORBOARD)
     elif where.startswith(MLFLOW):
         opened, place = _mlflow, where.removeprefix(MLFLOW)
@@ -41,8 +42,9 @@ def watch(where: str | None, also: OnEpoch = silent) -> Iterator[OnEpoch]:
         raise Misuse(f"--watch {where}: wanted FILE.jsonl, tensorboard:DIR or mlflow:URI.")
     with contextmanager(opened)(place) as keep:
 
-        def told(epoch: Epoch, of: int) -> None:
-            keep(epoch, of)
+        def told(epoch: Epoch | Promise, of: int) -> None:
+            if isinstance(epoch, Epoch):
+                keep(epoch, of)
             also(epoch, of)
 
         yield told
@@ -61,7 +63,7 @@ def numbers(epoch: Epoch) -> dict[str, float]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _lines(place: str) -> Iterator[OnEpoch]:
+def _lines(place: str) -> Iterator[Keep]:
     try:
         with Path(place).open("a", encoding="utf-8") as file:
 
@@ -74,7 +76,7 @@ def _lines(place: str) -> Iterator[OnEpoch]:
         raise OutputError(f"{place} cannot be written: {reason(error)}.") from error
 
 
-def _tensorboard(place: str) -> Iterator[OnEpoch]:
+def _tensorboard(place: str) -> Iterator[Keep]:
     try:
         from tensorboard.summary import Writer
     except ModuleNotFoundError as error:
@@ -96,7 +98,7 @@ def _tensorboard(place: str) -> Iterator[OnEpoch]:
             writer.close()
 
 
-def _mlflow(place: str) -> Iterator[OnEpoch]:
+def _mlflow(place: str) -> Iterator[Keep]:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # it reports its use over the network
     if place.startswith("file:"):
         os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")

@@ -34,10 +34,20 @@ class Epoch:
         return {key: _short(value) for key, value in asdict(self).items()}
 
 
-OnEpoch = Callable[[Epoch, int], None]  # what it brought, and of how many
+@dataclass(frozen=True)
+class Promise:
+    """What a training will take, told before it begins."""
+
+    stages_frozen: int
+    epochs: int  # at most
+    seconds: float  # until it is judged
+    whole_s: float  # with the second training on all pictures, and their features
 
 
-def silent(_epoch: Epoch, _of: int) -> None:
+OnEpoch = Callable[[Epoch | Promise, int], None]  # what it brought or will take, and of how many epochs
+
+
+def silent(_epoch: Epoch | Promise, _of: int) -> None:
     """Tell nobody."""
 
 
