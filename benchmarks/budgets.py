@@ -18,6 +18,8 @@ SPARE_S = 3.0  # for judging and saving
 
 def measure(asked: Options) -> Iterator[Result]:
     """A row for each set and budget, then the mean and the worst."""
+    names = asked.extra.sets.split(",")[: 1 if asked.quick else None]
+    folders = {name: _harness.picture_set(asked, name) for name in names}
     if asked.extra.python is None:
         raise Absent("name a Python that has fastai with --python; see against_fastai.py")
     other = asked.extra.python.absolute()
@@ -26,8 +28,7 @@ def measure(asked: Options) -> Iterator[Result]:
     gains: list[float] = []
     budgets = [30.0] if asked.quick else [60 * float(one) for one in asked.extra.minutes.split(",")]
     with _harness.workplace() as place:
-        for name in asked.extra.sets.split(",")[: 1 if asked.quick else None]:
-            folder = _harness.picture_set(asked, name)
+        for name, folder in folders.items():
             shortest: list[float] = []
             for budget in budgets:
                 cache = _harness.with_network(place / "cache" / f"{name}-{budget:.0f}")
