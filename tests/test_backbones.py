@@ -22,6 +22,7 @@ from headstart.backbones.libraries import anatomy, search
 from headstart.backbones.network import Classify, architecture, load
 from headstart.cli import main
 from headstart.engines import open_engine
+from headstart.engines.openvino import OpenVinoEngine
 from headstart.errors import DownloadError, Misuse, UnknownFamily, UnknownName, WeightsError
 from headstart.files import digest_file
 from headstart.modalities.image import decode
@@ -354,6 +355,14 @@ def test_engines_agree_on_other_networks(name: str, tmp_path: Path) -> None:
     assert ours.shape == (3, spec.depths[-1].stop)
     cosine = (ours * reference).sum(1) / np.sqrt((ours**2).sum(1) * (reference**2).sum(1))
     assert cosine.min() > 0.999
+    engine = OpenVinoEngine.open(spec)
+    if name == TRANSFORMER:
+        with pytest.raises(UnknownFamily, match="not means and maxima of maps"):
+            engine.maps()
+        return
+    for pool, found in zip(engine.maps().pools, engine.maps().of(pixels), strict=True):
+        pooled = found.mean((2, 3)) if pool.kind == "mean" else found.max((2, 3))
+        np.testing.assert_allclose(pooled, reference[:, pool.start : pool.stop], rtol=5e-3, atol=5e-3)
 
 
 def test_another_network_makes_a_model_that_predicts(

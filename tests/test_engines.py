@@ -46,6 +46,16 @@ def test_openvino_gives_what_pytorch_gives(engine: engines.Engine, pictures: Byt
     )
 
 
+def test_maps_are_what_is_pooled_into_the_features(engine: engines.Engine, pictures: Bytes) -> None:
+    assert isinstance(engine, OpenVinoEngine)
+    maps, features = engine.maps(), engine.encode(pictures).astype(np.float32)
+    assert maps.pools[0].start == 0
+    assert maps.pools[-1].stop == features.shape[1]
+    for pool, found in zip(maps.pools, maps.of(pictures), strict=True):
+        ours = found.mean((2, 3)) if pool.kind == "mean" else found.max((2, 3))
+        np.testing.assert_allclose(ours, features[:, pool.start : pool.stop], rtol=2e-3, atol=2e-3)
+
+
 def test_depths_are_means_and_maxima_of_the_stages(pictures: Bytes) -> None:
     import torch
 

@@ -10,10 +10,11 @@
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from typing import Literal
 
 from headstart.errors import Misuse
-from headstart.values import Bytes, Halves, Spec
+from headstart.values import Bytes, Floats, Halves, Spec
 
 LAYOUT = 1  # of the feature vector; a change of what is pooled, or how, is a new number
 
@@ -36,6 +37,25 @@ class Engine(ABC):
     @abstractmethod
     def encode(self, pixels: Bytes) -> Halves:
         """Features [b, d] of pictures [b, s, s, 3]. A row depends on its own picture only."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Features that are the mean or the maximum over the positions of a map, one for each channel."""
+
+    kind: Literal["mean", "max"]
+    start: int
+    stop: int
+
+
+class Maps(ABC):
+    """Pictures in, the maps behind their features out."""
+
+    pools: tuple[Pool, ...]  # in the order of the features, all of which they cover
+
+    @abstractmethod
+    def of(self, pixels: Bytes) -> list[Floats]:
+        """The map of each pool, [b, c, h, w]."""
 
 
 def open_engine(backbone: Spec, device: str = "cpu", *, stages: int | None = None) -> Engine:

@@ -17,22 +17,24 @@ import sys
 import time
 import types
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock
-from typing import Any, final
+from typing import Any, Literal, final
 
 import numpy as np
 
 from headstart import engines
-from headstart.errors import MissingExtra, NotFinite, StoreError, WeightsError
+from headstart.errors import MissingExtra, NotFinite, StoreError, UnknownFamily, WeightsError
 from headstart.files import cache_folder, cores, digest_file, folder_whole, make_cache_folder, write_whole
-from headstart.values import Bytes, Halves, Spec
+from headstart.values import Bytes, Floats, Halves, Spec
 
 _ODD = re.compile(r"[^A-Za-z0-9_.-]+")  # in names of backbones, and not for names of folders
 IR_FILES = ("network.xml", "network.bin")
+_POOLING: dict[str, Literal["mean", "max"]] = {"ReduceMean": "mean", "ReduceMax": "max"}
+_SHAPING = ("Reshape", "Squeeze")  # what may stand between a pool and the features
 
 
 def _runtime() -> Any:
@@ -111,26 +113,18 @@ class OpenVinoEngine(engines.Engine):
             self._is_open = True
 
     def _compiled(self) -> Any:
-        folder = cache_folder() / "networks" / f"{_ODD.sub('-', self._backbone.name)}-{self.digest[:16]}"
-        options = {
-            "INFERENCE_PRECISION_HINT": self.precision,
-            "NUM_STREAMS": str(self.workers),
-            "INFERENCE_NUM_THREADS": str(self.workers),
-        }
-        kept = folder / f"compiled-{_machine(self._runtime, self._core, options)}.blob"
-        blob = _read_checked(kept)
-        if blob is not None:
-            try:
-                return self._core.import_model(io.BytesIO(blob), "CPU", {})
-            except RuntimeError:  # made by another build of the runtime after all: as good as absent
-                pass
-        make_cache_folder("networks", folder.name)  # before the work, so that it is not in vain
-        network = _network(self._core, self._backbone, self._stages, folder / "ir")
-        compiled = self._core.compile_model(network, "CPU", options)
-        body = compiled.export_model()
-        body = body.getvalue() if hasattr(body, "getvalue") else bytes(body)
-        write_whole(kept, hashlib.sha256(body).digest() + body)
-        return compiled
+        return compiled(
+            self._core, self._backbone, self.digest, self.precision, "compiled",
+            lambda folder: _network(self._core, self._backbone, self._stages, folder),
+        )  # fmt: skip
+
+    def maps(self) -> "OpenVinoMaps":
+        """The same network, giving what is pooled into its features as well: see `OpenVinoMaps`.
+
+        Raises:
+            UnknownFamily: its features are not means and maxima of maps.
+        """
+        return OpenVinoMaps(self._core, self._backbone, self.digest, self.precision)
 
     def encode(self, pixels: Bytes) -> Halves:
         """Features [b, d] of pictures [b, s, s, 3], one after the other.
@@ -156,6 +150,88 @@ class OpenVinoEngine(engines.Engine):
         if not np.isfinite(found).all():
             raise NotFinite("the network's features are not finite in half precision")
         return found
+
+
+@final
+class OpenVinoMaps(engines.Maps):
+    """The kept network with more outputs: no torch, and converted once for both."""
+
+    def __init__(self, core: Any, backbone: Spec, digest: str, precision: str) -> None:
+        self._runtime = _runtime()
+        network = _network(core, backbone, None, _folder(backbone, digest) / "ir")
+        self.pools, outputs = _pooled(network, backbone)
+
+        def widened(_folder: Path) -> Any:
+            network.add_outputs(outputs)
+            return network
+
+        name = "maps-compiled"
+        self._request = compiled(core, backbone, digest, precision, name, widened).create_infer_request()
+        self._outputs = [1 + list(dict.fromkeys(outputs)).index(one) for one in outputs]
+
+    def of(self, pixels: Bytes) -> list[Floats]:
+        """What is pooled, pool by pool: [b, c, h, w]."""
+        found: list[list[Floats]] = [[] for _ in self.pools]
+        for picture in pixels:
+            whole = np.ascontiguousarray(picture[None])
+            self._request.set_input_tensor(0, self._runtime.Tensor(whole, shared_memory=True))
+            self._request.start_async({}, None)
+            self._request.wait()
+            for own, at in zip(found, self._outputs, strict=True):
+                own.append(self._request.get_output_tensor(at).data[0].copy())
+        return [np.stack(own) for own in found]
+
+
+def _pooled(network: Any, backbone: Spec) -> tuple[tuple[engines.Pool, ...], list[Any]]:
+    """Which features are means or maxima of which maps, in the converted network, and these maps."""
+    joined = network.get_results()[0].input_value(0).get_node()
+    parts = [joined.input_value(at) for at in range(joined.get_input_size())]
+    pools, outputs, start = [], [], 0
+    for part in parts if joined.get_type_name() == "Concat" else []:
+        stop = start + part.get_partial_shape()[1].get_length()
+        node = part.get_node()
+        while node.get_type_name() in _SHAPING:
+            node = node.input_value(0).get_node()
+        kind = _POOLING.get(node.get_type_name())
+        if kind is None or len(node.input_value(0).get_partial_shape()) != 4:
+            break
+        if node.input_value(0).get_partial_shape()[1].get_length() != stop - start:
+            break
+        pools.append(engines.Pool(kind, start, stop))
+        outputs.append(node.input_value(0))
+        start = stop
+    if start != backbone.depths[-1].stop:
+        raise UnknownFamily(f"the features of {backbone.name} are not means and maxima of maps.")
+    return tuple(pools), outputs
+
+
+def _folder(backbone: Spec, digest: str) -> Path:
+    return cache_folder() / "networks" / f"{_ODD.sub('-', backbone.name)}-{digest[:16]}"
+
+
+def compiled(
+    core: Any, backbone: Spec, digest: str, precision: str, name: str, build: Callable[[Path], Any]
+) -> Any:
+    """A compiled network: from the cache where it is there and whole, else built from its folder and kept."""
+    runtime, folder = _runtime(), _folder(backbone, digest)
+    options = {
+        "INFERENCE_PRECISION_HINT": precision,
+        "NUM_STREAMS": str(cores()),
+        "INFERENCE_NUM_THREADS": str(cores()),
+    }
+    kept = folder / f"{name}-{_machine(runtime, core, options)}.blob"
+    blob = _read_checked(kept)
+    if blob is not None:
+        try:
+            return core.import_model(io.BytesIO(blob), "CPU", {})
+        except RuntimeError:  # made by another build of the runtime after all: as good as absent
+            pass
+    make_cache_folder("networks", folder.name)  # before the work, so that it is not in vain
+    made = core.compile_model(build(folder / "ir"), "CPU", options)
+    body = made.export_model()
+    body = body.getvalue() if hasattr(body, "getvalue") else bytes(body)
+    write_whole(kept, hashlib.sha256(body).digest() + body)
+    return made
 
 
 def _machine(runtime: Any, core: Any, options: dict[str, str]) -> str:
