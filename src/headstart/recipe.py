@@ -73,8 +73,8 @@ def train(
 
     `backbone` is a name as `headstart backbones` explains it; its weights are fetched if they are not here,
     unless `weights` names a file of them; with `auto` those that are here race on the training part. `test`
-    brings a test part of its own, `split` a table of parts, `fix` decisions about suspicious labels: an edited
-    `suspects.csv` from an earlier run. `report` off leaves out what `trust` looks into.
+    brings a test part of its own, `split` a table of parts, `fix` decisions about labels: an edited
+    `suspects.csv`. `report` off leaves out what `trust` looks into.
 
     `tune` says how many stages of the network are trained further, from the fitted head: never (the usual),
     last, all, a number of last stages, or auto, which takes a depth only where it is better on pictures kept

@@ -125,5 +125,5 @@ def _nearest(x: Floats, centres: Floats) -> Ints:
 
 def _unit(x: Floats) -> Floats:
     length = np.linalg.norm(x, axis=1, keepdims=True)
-    found: Floats = x / np.where(length > 0, length, 1)
+    found: Floats = (x / np.where(length > 0, length, 1)).astype(np.float32)
     return found
