@@ -175,6 +175,13 @@ def test_twins_do_not_tell_a_label() -> None:
     assert told_by(own, y, groups).skill <= 0
 
 
+def test_what_tells_one_class_of_three_counts_for_that_class_and_no_less_for_the_others() -> None:
+    y = np.arange(90) % 3
+    found = told_by((y == 0).astype(np.float32)[:, None], y, np.arange(90))
+    assert found.accuracy == pytest.approx(2 / 3, abs=0.02)  # left out one by one, they would all be mistaken
+    assert told_by(np.zeros((90, 1), np.float32), y, np.arange(90)).accuracy == pytest.approx(1 / 3, abs=0.02)
+
+
 def test_prediction_by_facts_does_not_depend_on_the_order_of_rows() -> None:
     rng = np.random.default_rng(0)
     x, y = rng.integers(0, 4, (150, 2)).astype(np.float32), rng.integers(0, 3, 150)

@@ -138,7 +138,7 @@ def trust(report: dict[str, Any], out: Path) -> None:
         return
     click.echo("\nHow far to trust it")
     for one in report["data"]["findings"]:
-        if one["kind"] == "shortcut":
+        if one["kind"] == "shortcut" and one["severity"] == "warning":
             click.secho(_indented(f"SHORTCUT: {_show.safe(one['message'])}"), bold=True)
     suspects = len(found["suspects"]["rows"])
     if suspects:

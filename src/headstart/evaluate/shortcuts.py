@@ -2,7 +2,8 @@
 
 The chance of class c at a picture is the share of class c among the others, weighted by how near they are in
 the ranks of the facts (Nadaraya 1964, Watson 1964). Ranks make sizes, codes and colours comparable, and
-leaving out a picture with its whole group needs no second fit.
+leaving out a picture with its whole group needs no second fit. What a class lost with them is made up for:
+else a picture would always seem to be of another class, of which one more is left.
 """
 
 from dataclasses import dataclass
@@ -54,14 +55,19 @@ def predicted(facts: Floats, y: Ints, groups: Ints) -> Ints:
     ranks = np.stack([_ranks(column) for column in facts.T], axis=1).astype(np.float32)
     ranks /= np.float32(WIDTH * np.sqrt(2 * ranks.shape[1]))
     squares, targets = (ranks**2).sum(1), np.eye(int(y.max()) + 1, dtype=np.float32)[y]
-    usual = int(np.bincount(y).argmax())
+    counts = targets.sum(0)
+    usual = int(counts.argmax())
+    _, own = np.unique(groups, return_inverse=True)
+    lost = np.zeros((int(own.max()) + 1, len(counts)), np.float32)
+    np.add.at(lost, own, targets)
     found = np.empty(len(y), np.int64)
     for at in range(0, len(y), BLOCK):
         rows = slice(at, at + BLOCK)
         near = 2 * (ranks[rows] @ ranks.T) - squares[rows, None] - squares[None]
         near[groups[rows, None] == groups[None]] = -np.inf
         np.exp(np.minimum(near, 0, out=near), out=near)
-        shares = near @ targets
+        left = counts - lost[own[rows]]
+        shares = near @ targets * (counts / np.maximum(left, 1))
         shares[:, usual] += 1e-6  # nothing near: the commonest class
         found[rows] = shares.round(4).argmax(1)  # of equal shares the first, whatever the rounding
     return found

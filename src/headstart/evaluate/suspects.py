@@ -12,7 +12,8 @@ import numpy as np
 
 from headstart.values import Doubles, Ints
 
-SURE = 0.5  # a suggested class must be likelier than all others together, and than this
+LIKELY = 0.5  # a suggested class must be likelier than all others together
+SURE = 0.9  # so likely, it is told however few wrong labels are expected
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +65,8 @@ def suspicion(y: Ints, probabilities: Doubles, ranking: Doubles | None = None) -
 
     `ranking` [n, k], where there are better ones, orders the pictures (probabilities of a second round; they
     need no calibration). Doubted is a label against which another class has more than half of the
-    probability, never more of them than twice what confident learning estimates: where labels say nothing
-    about pictures, no class has, and none is doubted.
+    probability: as many as twice what confident learning estimates, and whatever is nearly sure. Where labels
+    say nothing about pictures, no class has so much, and none is doubted.
 
     >>> found = suspicion(np.array([0, 0, 1]), np.array([[0.9, 0.1], [0.1, 0.9], [0.1, 0.9]]))
     >>> found.doubted, found.suggested[1]
@@ -79,7 +80,8 @@ def suspicion(y: Ints, probabilities: Doubles, ranking: Doubles | None = None) -
     by = margin(y, probabilities if ranking is None else ranking)
     order = np.lexsort((rows, given - other, by))
     estimated = estimated_errors(y, probabilities)
-    doubted = order[other[order] > np.maximum(SURE, given[order])][: 2 * estimated]
+    likely = order[other[order] > LIKELY]
+    doubted = likely[(np.arange(len(likely)) < 2 * estimated) | (other[likely] >= SURE)]
     return Suspicion(estimated, order, suggested, given, other, doubted)
 
 

@@ -84,10 +84,20 @@ def find(features: Features, facts: Facts) -> tuple[Shortcut, ...]:
 
 
 def findings(shortcuts: tuple[Shortcut, ...], classes: tuple[str, ...]) -> list[Finding]:
-    """A warning for each kind of facts that gives the label away; for all together where none does alone."""
+    """One for each kind of facts that gives the label away; for all together where none does alone.
+
+    A warning, or a note where the facts may be the subject itself.
+    """
     found = [one for one in shortcuts if one.found and one.fact in GROUPS]
     found = found or [one for one in shortcuts if one.found]
-    return [Finding("shortcut", one.fact, sentence(one, classes), "warning") for one in found]
+    return [
+        Finding("shortcut", one.fact, sentence(one, classes), "warning" if _is_foreign(one) else "note")
+        for one in found
+    ]
+
+
+def _is_foreign(one: Shortcut) -> bool:
+    return one.fact == TOGETHER or GROUPS[one.fact].bar == FOREIGN
 
 
 def sentence(one: Shortcut, classes: tuple[str, ...]) -> str:
@@ -96,10 +106,9 @@ def sentence(one: Shortcut, classes: tuple[str, ...]) -> str:
     group = GROUPS.get(one.fact)
     have, alone = (group.words, group.alone) if group else ("different files", TOGETHER)
     right, chance = round(100 * one.told.accuracy), round(100 * one.told.chance)
-    return (
-        f"{who} have {have}: {right} % right from the {alone} alone, "
-        f"{chance} % by always saying the commonest class"
-    )
+    said = f"{right} % right from the {alone} alone, {chance} % by always saying the commonest class"
+    fine = "" if _is_foreign(one) else "; no harm if that is what tells them apart"
+    return f"{who} have {have}: {said}{fine}"
 
 
 def _kinds(varying: dict[str, Any]) -> int:

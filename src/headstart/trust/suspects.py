@@ -84,7 +84,7 @@ def find(evidence: Evidence, held_back: Judged | None, confirmed: frozenset[str]
     """
     learnt = evidence.learnt
     first = evidence.fitted.held_out
-    order = _second_round(evidence)
+    order = second_round(evidence)
     y = evidence.features.y[learnt]
     if held_back is not None:
         learnt = np.concatenate([learnt, held_back.rows])
@@ -94,7 +94,7 @@ def find(evidence: Evidence, held_back: Judged | None, confirmed: frozenset[str]
     return _told(suspicion(y, first, order), learnt, y, evidence, confirmed)
 
 
-def _second_round(evidence: Evidence) -> Doubles:
+def second_round(evidence: Evidence) -> Doubles:
     """Mean probabilities [m, k] of both rounds, for ordering only."""
     fitted, rows = evidence.fitted, evidence.learnt
     if len(rows) > ROWS:
