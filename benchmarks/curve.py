@@ -1,7 +1,7 @@
 """Learning curves: does the forecast from half of the pictures hold the accuracy with all of them?
 
 Each set is halved, seed after seed; the curve is measured on the half, up to two thirds of it, and forecasts
-the accuracy with two thirds of the whole. Beside it stands what is measured so, on the same pictures put aside.
+the accuracy with two thirds of the whole. Beside it stands what is measured so, on the same pictures.
 Negative control: shuffled labels, whose curve is not to rise.
 """
 

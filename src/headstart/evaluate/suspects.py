@@ -12,7 +12,7 @@ import numpy as np
 
 from headstart.values import Doubles, Ints
 
-LIKELY = 0.5  # a suggested class must be likelier than all others together
+LIKELY = 0.7  # of a suggested class, for the label to be doubted: at a half, what is hard to tell is accused
 SURE = 0.9  # so likely, it is told however few wrong labels are expected
 
 
@@ -64,7 +64,7 @@ def suspicion(y: Ints, probabilities: Doubles, ranking: Doubles | None = None) -
     """The labels `y` [n] in the light of out-of-fold `probabilities` [n, k].
 
     `ranking` [n, k], where there are better ones, orders the pictures (probabilities of a second round; they
-    need no calibration). Doubted is a label against which another class has more than half of the
+    need no calibration). Doubted is a label against which another class has most of the
     probability: as many as twice what confident learning estimates, and whatever is nearly sure. Where labels
     say nothing about pictures, no class has so much, and none is doubted.
 
