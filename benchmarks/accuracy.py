@@ -113,7 +113,7 @@ def in_hindsight(folder: Path, seed: int) -> dict[str, float]:
     parts = np.array(seen.examples.parts)
     train = seen.features.take(np.flatnonzero(parts != "test"))
     test = seen.features.take(np.flatnonzero(parts == "test"))
-    folds = _choose._folds(train, seed)
+    folds = _choose.folds_of(train, seed)
     rows = np.flatnonzero(folds >= 0)
     found = {}
     for name in heads.names():

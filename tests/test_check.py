@@ -32,7 +32,9 @@ def examples_of(labels: str, parts: str = "", names: str = "") -> Examples:
 
 def pictures_of(n: int, side_px: int = 300) -> Pictures:
     sides = np.full(n, side_px, dtype=np.int64)
-    return Pictures(sides, sides + 50, ("JPEG",) * n, np.zeros((n, 56, 56), np.uint8))
+    return Pictures(
+        sides, sides + 50, ("JPEG",) * n, np.zeros((n, 56, 56), np.uint8), np.zeros((n, 3, 3), np.uint8)
+    )
 
 
 def audited(examples: Examples, twins: list[Twin] = [], side_px: int = 300) -> list[Finding]:  # noqa: B006

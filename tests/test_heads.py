@@ -13,7 +13,7 @@ from headstart import heads
 from headstart.errors import TooFewExamples, UnknownName
 from headstart.evaluate import softmax, temperature
 from headstart.heads import Head
-from headstart.heads._choose import _folds, choose, fold_count
+from headstart.heads._choose import choose, fold_count, folds_of
 from headstart.heads._inputs import DEPTH_SETS, Inputs
 from headstart.heads._problem import Problem, Products, absolute, fit, left_out
 from headstart.heads.lda import Lda
@@ -147,7 +147,7 @@ def test_labels_that_say_nothing_give_chance_however_few(part: type[Head], sizes
         rng = np.random.default_rng(seed)
         y = np.repeat(np.arange(len(sizes)), sizes)
         train = features(rng.normal(size=(len(y), 400)).astype(np.float16), y, len(sizes))
-        found = Problem(Inputs.fit(train, "all").of(train.x), y, len(sizes), _folds(train, seed))
+        found = Problem(Inputs.fit(train, "all").of(train.x), y, len(sizes), folds_of(train, seed))
         right += (part.out_of_fold(found, penalty=middle(part)).argmax(1) == y).tolist()
     chance = 1 / len(sizes)
     assert abs(np.mean(right) - chance) < 4 * (chance * (1 - chance) / len(right)) ** 0.5

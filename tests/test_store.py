@@ -40,6 +40,7 @@ def kept(number: int, dim: int = DIM) -> Kept:
         200 + number,
         ("JPEG", "PNG")[number % 2],
         rng.integers(0, 256, (56, 56), dtype=np.uint8),
+        rng.integers(0, 256, (3, 3), dtype=np.uint8),
     )
 
 
@@ -64,6 +65,7 @@ def assert_holds(store: Store, numbers: list[int]) -> None:
     assert pictures.heights.tolist() == [one.height for one in wanted]
     assert pictures.formats == tuple(one.format for one in wanted)
     assert pictures.thumbs.tobytes() == b"".join(one.thumb.tobytes() for one in wanted)
+    assert pictures.colours.tobytes() == b"".join(one.colours.tobytes() for one in wanted)
 
 
 def start(script: str, *args: object) -> subprocess.Popen[str]:
@@ -84,8 +86,9 @@ def kept(number):
     rng = np.random.default_rng(number)
     x = rng.standard_normal(100).astype(np.float16)
     thumb = rng.integers(0, 256, (56, 56), dtype=np.uint8)
+    colours = rng.integers(0, 256, (3, 3), dtype=np.uint8)
     digest = hashlib.sha256(b"%d" % number).hexdigest()
-    return Kept(digest, x, 300 + number, 200 + number, ("JPEG", "PNG")[number % 2], thumb)
+    return Kept(digest, x, 300 + number, 200 + number, ("JPEG", "PNG")[number % 2], thumb, colours)
 """
 
 
@@ -137,8 +140,8 @@ def test_each_backbone_has_its_own_file(cache: Path) -> None:
     with Store.open("lite", "cd" * 32, DIM) as other:
         assert other.known() == set()
     assert sorted(path.name for path in (cache / "features").iterdir()) == [
-        "lite-abababababababab.sqlite",
-        "lite-cdcdcdcdcdcdcdcd.sqlite",
+        f"lite-abababababababab-{module.VERSION}.sqlite",
+        f"lite-cdcdcdcdcdcdcdcd-{module.VERSION}.sqlite",
     ]
 
 
@@ -146,7 +149,7 @@ def test_a_name_from_elsewhere_stays_in_its_folder(cache: Path) -> None:
     with Store.open("../a b/lite", BACKBONE, DIM) as store:
         store.add([kept(1)])
     assert store.path.parent == cache / "features"
-    assert store.path.name == ".._a_b_lite-abababababababab.sqlite"
+    assert store.path.name == f".._a_b_lite-abababababababab-{module.VERSION}.sqlite"
 
 
 def test_it_can_be_read_by_hand() -> None:
@@ -226,11 +229,24 @@ def test_another_backbone_with_the_same_beginning_is_an_error() -> None:
 def test_another_version_is_an_error() -> None:
     path = fill(1)
     with sqlite3.connect(path) as database:
-        database.execute("PRAGMA user_version = 2")
+        database.execute("PRAGMA user_version = 1")
     database.close()
-    with pytest.raises(StoreError, match="version 2, this headstart reads 1"):
+    with pytest.raises(StoreError, match="version 1, this headstart reads 2"):
         open_store()
     assert path.exists()
+
+
+def test_the_file_of_an_older_version_is_left_alone_until_the_cache_is_cleared(cache: Path) -> None:
+    old = cache / "features" / f"lite-{BACKBONE[:16]}.sqlite"
+    old.parent.mkdir(parents=True)
+    with sqlite3.connect(old) as database:
+        database.execute("PRAGMA user_version = 1")
+    database.close()
+    fill(1)
+    assert old.exists()
+    assert old in [one.path for one in usage()]
+    clear()
+    assert not old.exists()
 
 
 def test_a_closed_store_says_so() -> None:
@@ -278,7 +294,7 @@ def test_a_store_damaged_at_its_beginning_starts_anew_and_says_so(
 
 def test_an_empty_file_is_an_empty_store(cache: Path) -> None:
     (cache / "features").mkdir()
-    (cache / "features" / f"lite-{BACKBONE[:16]}.sqlite").write_bytes(b"")
+    (cache / "features" / f"lite-{BACKBONE[:16]}-{module.VERSION}.sqlite").write_bytes(b"")
     fill(1)
     with open_store() as store:
         assert_holds(store, [1])
@@ -434,7 +450,7 @@ def test_a_store_that_another_process_holds_is_an_error(monkeypatch: pytest.Monk
 
 def test_a_new_store_waits_for_whoever_is_making_it(cache: Path) -> None:
     (cache / "features").mkdir()
-    path = cache / "features" / f"lite-{BACKBONE[:16]}.sqlite"
+    path = cache / "features" / f"lite-{BACKBONE[:16]}-{module.VERSION}.sqlite"
     holds = threading.Event()
 
     def hold() -> None:
@@ -592,11 +608,11 @@ def test_a_file_that_cannot_be_removed_is_named(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.slow
 def test_sixty_thousand_pictures_are_quick_to_look_up() -> None:
     n = 60_000
-    x, thumb = kept(1).x, kept(1).thumb
+    x, thumb, colours = kept(1).x, kept(1).thumb, kept(1).colours
     digests = [files.digest_bytes(b"%d" % number) for number in range(n)]
     with open_store() as store:
         for at in range(0, n, 1000):
-            store.add([Kept(digest, x, 1, 1, "JPEG", thumb) for digest in digests[at : at + 1000]])
+            store.add([Kept(digest, x, 1, 1, "JPEG", thumb, colours) for digest in digests[at : at + 1000]])
         seconds = []
         for _ in range(3):
             begin = time.process_time()

@@ -18,17 +18,17 @@ from headstart.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from headstart.look import Look as Look
-    from headstart.look import look as check
     from headstart.model.folder import load as load
     from headstart.model.model import Model as Model
     from headstart.model.predict import Prediction as Prediction
     from headstart.recipe import train as train
+    from headstart.trust import check as check
 
 _HOME = {
     "Look": ("headstart.look", "Look"),
     "Model": ("headstart.model.model", "Model"),
     "Prediction": ("headstart.model.predict", "Prediction"),
-    "check": ("headstart.look", "look"),
+    "check": ("headstart.trust", "check"),
     "load": ("headstart.model.folder", "load"),
     "train": ("headstart.recipe", "train"),
 }

@@ -1,6 +1,6 @@
 """The whole road on one page: a folder of pictures becomes an honest, saved classifier.
 
-    scan -> extract -> twins and groups -> split -> choose and fit a head -> judge -> save
+    scan -> extract -> twins and groups -> split -> choose and fit a head -> judge -> doubt -> save
                                                           └ train stages further, encode again ┘
 
 Features are frozen: the backbone learns nothing from the pictures, so encoding them may precede the
@@ -12,13 +12,16 @@ the training part; the test part is looked at once, in `_judge`.
 import math
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from headstart import backbones, heads, race
-from headstart.data.check import leaked_rows
+from headstart.data.check import leaked_rows, ordered
+from headstart.data.facts import facts as facts_of
+from headstart.data.fix import apply, read_fixes
 from headstart.engines import open_engine
 from headstart.errors import Misuse, OutputExists, TooFewExamples
 from headstart.evaluate import judge, softmax
@@ -34,6 +37,8 @@ from headstart.model.again import same
 from headstart.model.build import FALSE_REJECTION, build
 from headstart.model.model import Model
 from headstart.race import ENOUGH
+from headstart.trust import NOBODY, examine
+from headstart.trust.evidence import Evidence, Judged
 from headstart.values import Evaluation, Examples, Features, Ints
 from headstart.version import VERSION
 
@@ -47,6 +52,7 @@ def train(
     out: str | Path | None = None,
     test: str | Path | None = None,
     split: str | Path | None = None,
+    fix: str | Path | None = None,
     backbone: str = backbones.DEFAULT,
     weights: str | Path | None = None,
     head: str = "auto",
@@ -57,6 +63,7 @@ def train(
     budget_s: float = math.inf,
     seed: int = 0,
     device: str = "cpu",
+    report: bool = True,
     force: bool = False,
     limit_px: int = LIMIT_PX,
     on_step: OnStep = quiet,
@@ -66,7 +73,8 @@ def train(
 
     `backbone` is a name as `headstart backbones` explains it; its weights are fetched if they are not here,
     unless `weights` names a file of them; with `auto` those that are here race on the training part. `test`
-    brings a test part of its own, `split` a table of parts.
+    brings a test part of its own, `split` a table of parts, `fix` decisions about labels: an edited
+    `suspects.csv`. `report` off leaves out what `trust` looks into.
 
     `tune` says how many stages of the network are trained further, from the fitted head: never (the usual),
     last, all, a number of last stages, or auto, which takes a depth only where it is better on pictures kept
@@ -86,6 +94,7 @@ def train(
     out = Path(out) if out else default_out(data)
     if split is not None and not os.path.isfile(split):  # noqa: PTH113
         raise Misuse(f"there is no table of parts at {split}.")
+    fixes = read_fixes(Path(fix)) if fix is not None else None
     auto = backbone == race.AUTO
     if auto and weights is not None:
         raise Misuse("--weights with --backbone auto: name the backbone that they are for.")
@@ -100,8 +109,12 @@ def train(
         "limit_px": limit_px,
         "tune": asked.to_json(),
         "split": digest_file(Path(split)) if split is not None else None,
+        "fix": fixes.to_json() if fixes else None,
+        "report": report,
     }
     found = scan_all(data, test)
+    if fixes:
+        found = replace(found, examples=apply(fixes, found.examples))
     options["data"] = _fingerprint(found.examples)
     if not force and (there := same(out, found, options)):
         return there
@@ -119,7 +132,8 @@ def train(
         seen = look_with(spec, engine, found, limit_px=limit_px, on_step=on_step)
     features, examples, encoded = seen.features, seen.examples, seen.encoded
     clock |= {"network": engine.opening_s} | seen.seconds
-    found_out = {"files": seen.files, "findings": [finding.to_json() for finding in seen.findings]}
+    scanned, findings = seen.files, list(seen.findings)
+    facts = facts_of(seen.pictures, examples.files()) if report else None
     del seen  # its thumbs are large, and nothing below looks at pictures
 
     started = time.perf_counter()
@@ -132,6 +146,7 @@ def train(
             "would say nothing. Bring a test part of other pictures: --test."
         )
     fitted = choose(features.take(rows["train"]), head=head, seed=seed)
+    evidence = Evidence(features, examples, parts, facts, fitted, seed) if facts else None
     clock["head"] = time.perf_counter() - started
 
     started = time.perf_counter()
@@ -160,16 +175,30 @@ def train(
         train_rows = features.take(rows["train"])
         crossed = cross_validate(train_rows, frozen(train_rows, head, seed), seed)
     clock["evaluate"] = time.perf_counter() - started
+
+    started = time.perf_counter()
+    trust = None
+    if evidence:
+        held_back = np.sort(np.concatenate([rows["test"], rows["val"]]))
+        trust = examine(
+            evidence,
+            _answers(fitted, features, rows["test"]) or evidence.left_out(),
+            _answers(fitted, features, held_back),
+            confirmed=fixes.confirmed if fixes else NOBODY,
+        )
+        findings = ordered([*findings, *trust.findings])
+    clock["trust"] = time.perf_counter() - started
     clock["total"] = time.perf_counter() - begin
 
-    report = {
+    document = {
         "model": target.name,
         "classes": list(examples.classes),
         "data": {
-            "files": found_out["files"],
+            "files": scanned,
             "used": len(examples),
             **{name: len(own) for name, own in rows.items()},
-            "findings": found_out["findings"],
+            "findings": [finding.to_json() for finding in findings],
+            "fixed": fixes.to_json() if fixes else None,
         },
         "split": "cross-validation" if crossed else "dealt" if parts.dealt else "given",
         "backbone": spec.name,
@@ -184,6 +213,7 @@ def train(
         "val": valid.to_json() if valid else None,
         "cv": crossed.to_json() if crossed else None,
         "unknown_false_rejection": FALSE_REJECTION,
+        "trust": trust.document if trust else None,
         "options": options,
         "device": device,
         "precision": engine.precision,
@@ -194,8 +224,9 @@ def train(
         "version": VERSION,
     }
     strangeness = climbed.tuned.strangeness if climbed and climbed.tuned else None
-    model = build(fitted, features, examples, parts, spec, report, strangeness=strangeness)
-    model_folder.save(model, target, replace=force)
+    model = build(fitted, features, examples, parts, spec, document, strangeness=strangeness)
+    beside = {model_folder.SUSPECTS: trust.table} if trust else {}
+    model_folder.save(model, target, replace=force, beside=beside)
     return model
 
 
@@ -233,6 +264,14 @@ def _judge(fitted: Fitted, features: Features, rows: Ints) -> Evaluation | None:
         return None
     probabilities = softmax(fitted.logits(features.x[rows]), fitted.best.temperature)
     return judge(features.y[rows], probabilities, features.classes, features.groups[rows])
+
+
+def _answers(fitted: Fitted, features: Features, rows: Ints) -> Judged | None:
+    """What is said of these rows, or None where there are none."""
+    if not len(rows):
+        return None
+    probabilities = softmax(fitted.logits(features.x[rows]), fitted.best.temperature)
+    return Judged(rows, probabilities, features.y[rows], features.groups[rows])
 
 
 def _choice(fitted: Fitted) -> dict[str, Any]:

@@ -20,8 +20,8 @@ Bytes = NDArray[np.uint8]
 
 Severity = Literal["error", "warning", "note"]
 Kind = Literal[
-    "corrupt", "ignored", "duplicate", "near-duplicate", "leak", "label-conflict",
-    "imbalance", "tiny-class", "small-picture",
+    "corrupt", "ignored", "duplicate", "near-duplicate", "leak", "label-conflict", "label-suspect",
+    "imbalance", "tiny-class", "small-picture", "shortcut",
 ]  # fmt: skip
 Part = Literal["train", "val", "test"]
 
@@ -180,6 +180,7 @@ class Kept:
     height: int
     format: str  # Pillow's name
     thumb: Bytes  # [56, 56]
+    colours: Bytes  # [3, 3] RGB: mean of the square, mean of its border, standard deviation of its border
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,11 +191,12 @@ class Pictures:
     heights: Ints  # [n]
     formats: tuple[str, ...]  # Pillow's names: JPEG, PNG …
     thumbs: Bytes  # [n, 56, 56] grey, of the square that the network gets
+    colours: Bytes  # [n, 3, 3] RGB: mean of that square, mean of its border, standard deviation of its border
 
     def take(self, rows: Ints) -> "Pictures":
         """These rows only."""
         formats = tuple(self.formats[int(i)] for i in rows)
-        return Pictures(self.widths[rows], self.heights[rows], formats, self.thumbs[rows])
+        return Pictures(self.widths[rows], self.heights[rows], formats, self.thumbs[rows], self.colours[rows])
 
 
 @dataclass(frozen=True, eq=False)

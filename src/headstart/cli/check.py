@@ -28,17 +28,18 @@ def command(
 ) -> None:
     """Audit DATA.
 
-    Unreadable files, twins, leaks, label conflicts, balance.
+    Unreadable files, twins, leaks, suspicious labels, balance, shortcuts.
     """
     from headstart.finetune.wish import POLICIES
-    from headstart.look import chosen, look
+    from headstart.look import chosen
+    from headstart.trust import check
 
     if augment is not None and sheet is None:
         raise click.UsageError("--augment says what --sheet draws: name its FILE.png")
     if sheet is not None and sheet.suffix.lower() != ".png":
         raise click.UsageError(f"--sheet writes PNG: name the file {sheet.stem}.png")
     with _show.progress("encoding") as step:
-        seen = look(data, backbone=backbone, weights=weights, device=device, limit_px=limit_px, on_step=step)
+        seen = check(data, backbone=backbone, weights=weights, device=device, limit_px=limit_px, on_step=step)
     if sheet is not None:
         from headstart.files import write_whole
         from headstart.finetune.augment import usual

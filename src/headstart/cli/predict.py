@@ -36,6 +36,11 @@ if TYPE_CHECKING:
 @click.option(
     "--sets", default=0.95, show_default=True, help="How often the set is to hold the truth, 0 to 1."
 )
+@click.option(
+    "--min-confidence",
+    type=click.FloatRange(0, 1),
+    help="Mark answers that are less sure: they are for a person.",
+)
 @_options.device
 @_options.limit_px
 @_options.as_json
@@ -45,6 +50,7 @@ def command(
     form: str,
     top: int,
     sets: float,
+    min_confidence: float | None,
     device: str,
     limit_px: int,
     json: bool,
@@ -65,7 +71,12 @@ def command(
         raise Misuse(f"--sets must be above 0 and at most 1, for example 0.95; got {sets}.")
     loaded = load(model)
     found = predict(
-        loaded, _files(paths), open_engine(loaded.backbone, device), coverage=sets, limit_px=limit_px
+        loaded,
+        _files(paths),
+        open_engine(loaded.backbone, device),
+        coverage=sets,
+        min_confidence=min_confidence,
+        limit_px=limit_px,
     )
     failed = asked = 0
     kept = []
@@ -115,15 +126,22 @@ def _table(one: "Prediction", top: int, first: bool) -> None:
         return
     ranked = sorted(one.probabilities.items(), key=lambda item: -item[1])[:top]
     for rank, (label, probability) in enumerate(ranked):
-        name = _show.safe(label) + (" (unknown?)" if one.unknown and rank == 0 else "")
+        name = _show.safe(label) + (_doubts(one) if rank == 0 else "")
         click.echo(f"{probability:11.3f}  {name:<24}  {path if rank == 0 else ''}".rstrip())
+
+
+def _doubts(one: "Prediction") -> str:
+    """Marks behind a label."""
+    return (" (unknown?)" if one.unknown else "") + (" (unsure)" if one.confident is False else "")
 
 
 def _csv(one: "Prediction", top: int, first: bool) -> None:
     ranked = sorted(one.probabilities.items(), key=lambda item: -item[1])[1:top]
     if first:
         others = [f"{word}{rank}" for rank in range(2, top + 1) for word in ("label", "probability")]
-        _row(["path", "label", "probability", "unknown", "unknown_score", "set", "error", *others])
+        _row(
+            ["path", "label", "probability", "unknown", "unknown_score", "set", "confident", "error", *others]
+        )
     more = [cell for label, probability in ranked for cell in (label, f"{probability:.6g}")]
     known = one.error is None
     more += [""] * (2 * (top - 1) - len(more))
@@ -133,7 +151,8 @@ def _csv(one: "Prediction", top: int, first: bool) -> None:
         f"{one.probability:.6g}" if known else "",
         str(one.unknown).lower() if known else "",
     ]
-    row += [f"{one.unknown_score:.6g}" if known else "", _joined(one.set), one.error or "", *more]
+    row += [f"{one.unknown_score:.6g}" if known else "", _joined(one.set)]
+    row += ["" if one.confident is None else str(one.confident).lower(), one.error or "", *more]
     _row(row)
 
 

@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import click
 from headstart.cli import _options, _show
 
 BEST = 11.5  # times the default's time per picture is what `best` takes, by benchmarks/best.py
+GOOD = 0.99  # accuracy that sending unsure pictures to a person is to reach
 CONVERTED = 2.0  # seconds to open a network that show that it was not kept from before
 
 
@@ -22,6 +24,8 @@ CONVERTED = 2.0  # seconds to open a network that show that it was not kept from
 @_options.tuning
 @click.option("--test", type=_options.PATH, help="A test part that lies elsewhere.")
 @click.option("--split", type=_options.PATH, help="A table of parts, such as a model's split.csv.")
+@click.option("--fix", type=_options.PATH, help="Decisions on labels: an edited suspects.csv.")
+@click.option("--report/--no-report", default=True, help="Look into labels, shortcuts, limits (the default).")
 @click.option("--seed", default=0, show_default=True, help="Deals out the parts and folds.")
 @_options.device
 @_options.limit_px
@@ -41,6 +45,8 @@ def command(
     watch: str | None,
     test: Path | None,
     split: Path | None,
+    fix: Path | None,
+    report: bool,
     seed: int,
     device: str,
     limit_px: int,
@@ -61,6 +67,8 @@ def command(
             out=out,
             test=test,
             split=split,
+            fix=fix,
+            report=report,
             backbone=backbone,
             weights=weights,
             head=head,
@@ -94,6 +102,7 @@ def told(report: dict[str, Any], data: Path, out: Path) -> None:
     else:
         _show.score(report["cv"], "in cross-validation")
     _show.findings(report, f"headstart check {shlex.quote(_show.safe(str(data)))}")
+    trust(report, out)
     seconds = report["seconds"]
     click.echo(
         f"\n{parts['used']} of {parts['files']} files used: {parts['train']} train, {parts['val']} val, "
@@ -119,6 +128,42 @@ def told(report: dict[str, Any], data: Path, out: Path) -> None:
     click.secho(f"\nModel: {_show.safe(str(out))}", bold=True)
     click.echo(f"  headstart predict {shlex.quote(_show.safe(str(out)))} PICTURE…")
     sys.stdout.flush()
+
+
+def trust(report: dict[str, Any], out: Path) -> None:
+    """What the answers are worth beyond the score, in a few lines."""
+    found = report["trust"]
+    if found is None:
+        return
+    click.echo("\nHow far to trust it")
+    for one in report["data"]["findings"]:
+        if one["kind"] == "shortcut" and one["severity"] == "warning":
+            click.secho(_indented(f"SHORTCUT: {_show.safe(one['message'])}"), bold=True)
+    suspects = len(found["suspects"]["rows"])
+    if suspects:
+        words = "label looks" if suspects == 1 else "labels look"
+        click.echo(f"  {suspects} {words} wrong: {_show.safe(str(out / 'suspects.csv'))}")
+    everything = found["abstain"][0] if found["abstain"] else None
+    row = next((one for one in found["abstain"] if one["reaches"] == GOOD), None)
+    if row and everything and row["n"] < everything["n"]:
+        share, right = 100 * (1 - row["kept"]), 100 * row["accuracy"]
+        low, high = (100 * end for end in row["accuracy_ci95"])
+        click.echo(
+            f"  Send {share:.0f} % to a person, and the rest is {right:.0f} % right "
+            f"({low:.0f} to {high:.0f}):\n    headstart predict --min-confidence {row['min_confidence']:.3f}"
+        )
+    for spot in found["weak"][:2]:
+        click.echo(
+            _show.cut(
+                f"  Weak: {_show.safe(spot['what'])}, {100 * spot['accuracy']:.0f} % right of {spot['n']}"
+            )
+        )
+    if found["curve"]:
+        click.echo(_indented(found["curve"]["verdict"]))
+
+
+def _indented(text: str) -> str:
+    return textwrap.fill(text, _show.WIDTH, initial_indent="  ", subsequent_indent="    ")
 
 
 def _better_tier(seconds: float) -> str:

@@ -59,16 +59,15 @@ def audit(examples: Examples, pictures: Pictures, twins: Iterable[Twin], *, size
 
 
 def ordered(findings: Iterable[Finding]) -> list[Finding]:
-    """Errors, warnings, notes; within them by kind, path and message."""
+    """Errors, warnings, notes; within them by kind, path and message. Suspicious labels stay as they come."""
     severities, kinds = get_args(Severity), get_args(Kind)
     return sorted(
         findings,
         key=lambda one: (
             severities.index(one.severity),
             kinds.index(one.kind),
-            one.path,
-            one.message,
-            one.others,
+            # suspects come as they were ranked, most suspicious first
+            () if one.kind == "label-suspect" else (one.path, one.message, one.others),
         ),
     )
 

@@ -103,7 +103,9 @@ def run(
             return
         features = engine.encode(np.stack([picture.pixels for _, _, picture in waiting]))
         for (at, digest, picture), x in zip(waiting, features, strict=True):
-            kept = Kept(digest, x, picture.width, picture.height, picture.format, picture.thumb)
+            kept = Kept(
+                digest, x, picture.width, picture.height, picture.format, picture.thumb, picture.colours
+            )
             found.put(Item(at, digest, kept, None))
         waiting.clear()
 

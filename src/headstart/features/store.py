@@ -1,10 +1,11 @@
 """Features kept per picture, on disk, by content: what was encoded once is never encoded again.
 
-One SQLite file per backbone (weights, preprocessing and precision together), `NAME-DIGEST.sqlite` in the
-cache folder; a row's key is the SHA-256 of the picture file's bytes. Paths, times and data sets play no
-part, so a renamed or moved folder finds all of its features. The write-ahead log lets several processes
-read and write at once, and a killed one lose at most the batch that it was adding. SQLite does not notice
-changed bytes inside a row, so each row carries a checksum.
+One SQLite file per backbone (weights, preprocessing and precision together) and version of this layout,
+`NAME-DIGEST-VERSION.sqlite` in the cache folder; a file of an older version stays until the cache is cleared.
+A row's key is the SHA-256 of the picture file's bytes. Paths, times and data sets play no part, so a renamed
+or moved folder finds all of its features. The write-ahead log lets several processes read and write at once,
+and a killed one lose at most the batch that it was adding. SQLite does not notice changed bytes inside a row,
+so each row carries a checksum.
 """
 
 import logging
@@ -26,8 +27,9 @@ from headstart.errors import DamagedStore, NotFinite, StoreError, UnknownName
 from headstart.files import cache_folder, make_cache_folder, reason
 from headstart.values import Halves, Kept, Pictures
 
-VERSION = 1
+VERSION = 2
 THUMB_PX = 56
+COLOURS = (3, 3)
 WAIT_S = 60.0  # for another process that is writing
 
 _HALF = np.dtype("<f2")  # the same bytes on every machine
@@ -43,16 +45,18 @@ CREATE TABLE pictures (
     height INTEGER NOT NULL,
     format TEXT NOT NULL,
     thumb BLOB NOT NULL,
+    colours BLOB NOT NULL,
     checksum INTEGER NOT NULL
 );
 PRAGMA user_version = {VERSION};
 """
 _INSERT = """
-INSERT INTO pictures (digest, vector, width, height, format, thumb, checksum) VALUES (?, ?, ?, ?, ?, ?, ?)
+INSERT INTO pictures (digest, vector, width, height, format, thumb, colours, checksum)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (digest) DO NOTHING
 """
-_COLUMNS = "id, vector, width, height, format, thumb, checksum"
-_TYPES = (int, bytes, int, int, str, bytes, int)
+_COLUMNS = "id, vector, width, height, format, thumb, colours, checksum"
+_TYPES = (int, bytes, int, int, str, bytes, bytes, int)
 _AWAY = "Remove the file; it costs only the time to encode the pictures again."
 _FILES = ("", "-wal", "-shm", "-journal")  # what SQLite keeps beside a database while it is open
 
@@ -89,7 +93,7 @@ class Store:
             StoreError: the cache cannot be used, or this file is of another version, backbone or length.
         """
         readable = re.sub(r"[^A-Za-z0-9._-]", "_", name)
-        path = make_cache_folder("features") / f"{readable}-{backbone[:16]}.sqlite"
+        path = make_cache_folder("features") / f"{readable}-{backbone[:16]}-{VERSION}.sqlite"
         try:
             database = _open(path, backbone, dim)
         except DamagedStore as error:
@@ -138,19 +142,21 @@ class Store:
         widths, heights = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
         formats = [""] * n
         thumbs = np.empty((n, THUMB_PX, THUMB_PX), dtype=np.uint8)
+        colours = np.empty((n, *COLOURS), dtype=np.uint8)
         first: dict[bytes, int] = {}
         source = [first.setdefault(_key(digest), at) for at, digest in enumerate(digests)]
         with _named(self.path, self._database):
             for key, row in self._rows(list(first)):
                 at = first[key]
-                _, vector, widths[at], heights[at], formats[at], thumb, _ = row
+                _, vector, widths[at], heights[at], formats[at], thumb, told, _ = row
                 x[at] = np.frombuffer(vector, dtype=_HALF)
                 thumbs[at] = np.frombuffer(thumb, dtype=np.uint8).reshape(THUMB_PX, THUMB_PX)
+                colours[at] = np.frombuffer(told, dtype=np.uint8).reshape(COLOURS)
         for at, origin in enumerate(source):
             if at != origin:
                 x[at], thumbs[at], formats[at] = x[origin], thumbs[origin], formats[origin]
-                widths[at], heights[at] = widths[origin], heights[origin]
-        return x, Pictures(widths, heights, tuple(formats), thumbs)
+                widths[at], heights[at], colours[at] = widths[origin], heights[origin], colours[origin]
+        return x, Pictures(widths, heights, tuple(formats), thumbs, colours)
 
     def _row(self, kept: Kept) -> tuple[Any, ...]:
         if kept.x.shape != (self.dim,) or kept.x.dtype != np.float16:
@@ -159,6 +165,10 @@ class Store:
             )
         if kept.thumb.shape != (THUMB_PX, THUMB_PX) or kept.thumb.dtype != np.uint8:
             raise StoreError(f"got a thumb of {kept.thumb.dtype}{kept.thumb.shape}, wanted uint8(56, 56)")
+        if kept.colours.shape != COLOURS or kept.colours.dtype != np.uint8:
+            raise StoreError(
+                f"got colours of {kept.colours.dtype}{kept.colours.shape}, wanted uint8{COLOURS}"
+            )
         if not np.isfinite(kept.x).all():
             raise NotFinite(f"features of the picture {kept.digest} are NaN or infinite, and are not kept")
         key = _key(kept.digest)
@@ -168,6 +178,7 @@ class Store:
             int(kept.height),
             kept.format,
             kept.thumb.tobytes(),
+            kept.colours.tobytes(),
         )
         return (key, *facts, _checksum(key, facts))
 
@@ -307,8 +318,8 @@ def _key(digest: str) -> bytes:
 
 
 def _checksum(key: bytes, facts: tuple[Any, ...]) -> int:
-    vector, width, height, kind, thumb = facts
-    small = key + f"{width} {height} {kind}".encode()
+    vector, width, height, kind, thumb, colours = facts
+    small = key + f"{width} {height} {kind}".encode() + colours
     return zlib.crc32(thumb, zlib.crc32(vector, zlib.crc32(small)))
 
 

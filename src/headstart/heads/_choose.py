@@ -115,7 +115,7 @@ class _Search:
 
     def __init__(self, train: Features, sample: Features, seed: int) -> None:
         self.sample = sample
-        self.folds = _folds(sample, seed)
+        self.folds = folds_of(sample, seed)
         self.rows = np.flatnonzero(self.folds >= 0)
         self._widest = Inputs.fit(train, "all")
         self._z = self._widest.of(sample.x)
@@ -226,7 +226,7 @@ def fold_count(groups_of: list[int], most: int) -> int:
     return min(most, max(2, int(np.median([count for count in groups_of if count > 1]))))
 
 
-def _folds(train: Features, seed: int) -> Ints:
+def folds_of(train: Features, seed: int) -> Ints:
     """Grouped, stratified folds; -1 for pictures of a class that would be gone without them."""
     groups_of = [len(np.unique(train.groups[train.y == label])) for label in range(len(train.classes))]
     if sum(count > 0 for count in groups_of) < 2:

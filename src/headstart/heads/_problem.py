@@ -60,6 +60,14 @@ class Products:
                 self._scatters[outer] = self._last(outer).T @ self._last(outer)
             return self._scatters[outer][outer - width :, outer - width :]
 
+    def part(self, rows: Ints) -> "Products":
+        """The same of some rows, for which the inner products of rows that are known are not made again."""
+        own = Products(self._z[rows])
+        width = self._z.shape[1]
+        if len(rows) <= width:
+            own._kernels[width] = self.kernel(width)[np.ix_(rows, rows)]
+        return own
+
     def _last(self, width: int) -> Floats:
         return self._z[:, self._z.shape[1] - width :]
 

@@ -41,6 +41,7 @@ FORMATS = {
 HEAD_BYTES = 64  # enough for `sniff`: the brands of an AVIF or HEIC stand further back than other marks
 LIMIT_PX = 100_000_000
 THUMB_PX = 56
+SMALL_PX = 28  # side of the picture whose colours are told; its outermost cells are the border
 
 # What Pillow's readers raise on broken files, found with collections of such files rather than in its manual.
 _FAILURES = (
@@ -82,6 +83,7 @@ class Decoded:
 
     pixels: Bytes  # [s, s, 3] RGB
     thumb: Bytes  # [56, 56] grey, of the same square
+    colours: Bytes  # [3, 3] RGB of the same square: its mean; mean and standard deviation of its border
     width: int  # of the upright picture in the file, in pixels
     height: int
     format: str  # a key of FORMATS
@@ -142,12 +144,25 @@ def decode(data: bytes, preprocess: Preprocess, *, limit_px: int = LIMIT_PX) -> 
     opened = _open(data, preprocess, limit_px)
     with _named(opened.format):
         square = opened.square(WHOLE)
-    grey = square.convert("L")
-    step = preprocess.size_px // THUMB_PX
-    exact = step * THUMB_PX == preprocess.size_px
-    thumb = grey.reduce(step) if exact else grey.resize((THUMB_PX, THUMB_PX), Image.Resampling.BOX)
+    thumb = _smaller(square.convert("L"), THUMB_PX)
     colour = square if square.mode == "RGB" else square.convert("RGB")  # convert would copy
-    return Decoded(np.asarray(colour), np.asarray(thumb), opened.width, opened.height, opened.format)
+    told = _colours(np.asarray(_smaller(colour, SMALL_PX)))
+    return Decoded(np.asarray(colour), np.asarray(thumb), told, opened.width, opened.height, opened.format)
+
+
+def _smaller(square: Image.Image, side: int) -> Image.Image:
+    """A square picture reduced to this side, each pixel the mean of what it covers."""
+    step = square.width // side
+    exact = step * side == square.width
+    return square.reduce(step) if exact else square.resize((side, side), Image.Resampling.BOX)
+
+
+def _colours(small: Bytes) -> Bytes:
+    """What `Decoded.colours` says, of a small square [s, s, 3]."""
+    border = np.concatenate([small[0], small[-1], small[1:-1, 0], small[1:-1, -1]]).astype(np.float32)
+    told = np.stack([small.mean((0, 1), dtype=np.float32), border.mean(0), border.std(0)])
+    found: Bytes = np.rint(told).astype(np.uint8)
+    return found
 
 
 def cuts(data: bytes, preprocess: Preprocess, wanted: Sequence[Cut], *, limit_px: int = LIMIT_PX) -> Bytes:

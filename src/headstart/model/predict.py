@@ -25,12 +25,13 @@ class Prediction:
     set: tuple[str, ...]
     title: str
     url: str
+    confident: bool | None = None  # whether the probability reaches what was asked; None: nothing was asked
 
     def to_json(self) -> dict[str, Any]:
         """As in `predict --format jsonl`. Title and link only where the class has them."""
         if self.error is not None:
             return {"path": self.path, "error": self.error}
-        found = {
+        found: dict[str, Any] = {
             "path": self.path,
             "label": self.label,
             "probability": self.probability,
@@ -39,6 +40,8 @@ class Prediction:
             "unknown_score": self.unknown_score,
             "set": list(self.set),
         }
+        if self.confident is not None:
+            found["confident"] = self.confident
         return found | {key: value for key, value in (("title", self.title), ("url", self.url)) if value}
 
 
@@ -48,9 +51,12 @@ def predict(
     engine: Engine,
     *,
     coverage: float = COVERAGE,
+    min_confidence: float | None = None,
     limit_px: int = LIMIT_PX,
 ) -> Generator[Prediction, None, None]:
     """One Prediction per path, in order; `paths` may be endless. Nothing is kept in the store.
+
+    Answers with a probability below `min_confidence` are marked; their label stays.
 
     Raises:
         Misuse: `coverage` is not above 0 and at most 1.
@@ -85,6 +91,7 @@ def predict(
                 model.sets(found.probabilities, coverage)[0],
                 info.title if info else "",
                 info.url if info else "",
+                None if min_confidence is None else bool(row[best] >= min_confidence),
             )
     finally:
         items.close()

@@ -1,0 +1,152 @@
+"""How far an answer can be trusted: what `train` looks into once the score is known.
+
+Everything works on kept features and on what the one decode left behind; no picture is read a second time,
+but for the first bytes of its file. Each analysis says in its own file what it tells and what not.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from headstart import backbones
+from headstart.data.check import ordered
+from headstart.data.facts import facts as facts_of
+from headstart.errors import TooFewExamples
+from headstart.evaluate.abstain import WANTED, Row, coverage, reaching
+from headstart.evaluate.reliability import reliability
+from headstart.features.extract import OnStep, quiet
+from headstart.heads import one_thread_each
+from headstart.heads._choose import choose
+from headstart.look import Look, look
+from headstart.modalities.image import LIMIT_PX
+from headstart.trust import curve, shortcuts, suspects, weak
+from headstart.trust.evidence import Evidence, Judged
+from headstart.values import Finding, Part, Split
+
+T = TypeVar("T")
+NOBODY: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Trust:
+    """What was found: for the report, for the findings, and for the user to edit."""
+
+    document: dict[str, Any]  # `trust` in `train --json`
+    findings: tuple[Finding, ...]
+    table: bytes  # suspects.csv
+
+
+def examine(
+    evidence: Evidence,
+    known: Judged,
+    held_back: Judged | None,
+    *,
+    confirmed: frozenset[str] = NOBODY,
+) -> Trust:
+    """Look into everything that needs no further picture.
+
+    `known` are the pictures that judge the model; `held_back` all that it was not fitted on and whose labels
+    may be wrong (the test and validation parts). Paths in `confirmed` are never suspects.
+    """
+    clock: dict[str, float] = {}
+
+    def timed(name: str, work: Callable[[], T]) -> T:
+        begin = time.perf_counter()
+        found = work()
+        clock[name] = round(time.perf_counter() - begin, 4)
+        return found
+
+    with one_thread_each():
+        doubted = timed("suspects", lambda: suspects.find(evidence, held_back, confirmed))
+        short = timed("shortcuts", lambda: shortcuts.find(evidence.features, evidence.facts))
+        grown = timed("curve", lambda: curve.learn(evidence))
+        spots = timed("weak", lambda: weak.find(evidence, known))
+    classes = evidence.examples.classes
+    document = {
+        "reliability": _bins(known),
+        "abstain": _abstain(known),
+        "suspects": doubted.to_json(),
+        "shortcuts": [one.to_json() for one in short],
+        "curve": grown.to_json() if grown else None,
+        "weak": [one.to_json() for one in spots],
+        "seconds": clock,
+    }
+    findings = [one.finding() for one in doubted.rows] + shortcuts.findings(short, classes)
+    return Trust(document, tuple(findings), doubted.table())
+
+
+def check(  # noqa: PLR0913  each is an option of the command
+    data: str | Path,
+    *,
+    test: str | Path | None = None,
+    backbone: str = backbones.DEFAULT,
+    weights: str | Path | None = None,
+    device: str = "cpu",
+    limit_px: int = LIMIT_PX,
+    on_step: OnStep = quiet,
+) -> Look:
+    """Read the data, encode every picture once, and find what is wrong with it, labels and shortcuts too.
+
+    Labels are judged out of fold over all parts by the head that `train` would choose. Nothing is said about
+    them where too few pictures, or one class only, are there.
+
+    Raises:
+        NoData: nothing usable there.
+    """
+    seen = look(
+        data, test=test, backbone=backbone, weights=weights, device=device, limit_px=limit_px, on_step=on_step
+    )
+    begin = time.perf_counter()
+    try:
+        fitted = choose(seen.features)
+    except TooFewExamples:
+        return seen
+    learnt: list[Part] = ["train" for _ in seen.examples.paths]
+    all_of_them = Split(tuple(learnt), dealt=True)
+    told = facts_of(seen.pictures, seen.examples.files())
+    evidence = Evidence(seen.features, seen.examples, all_of_them, told, fitted, 0)
+    with one_thread_each():
+        doubted = suspects.find(evidence, None, NOBODY)
+        short = shortcuts.find(seen.features, told)
+    found = [one.finding() for one in doubted.rows] + shortcuts.findings(short, seen.examples.classes)
+    seconds = seen.seconds | {"trust": time.perf_counter() - begin}
+    return replace(seen, findings=tuple(ordered([*seen.findings, *found])), seconds=seconds)
+
+
+def _bins(known: Judged) -> list[dict[str, Any]]:
+    return [
+        {
+            "low": round(one.low, 4),
+            "high": round(one.high, 4),
+            "n": one.n,
+            "confidence": round(one.confidence, 4),
+            "accuracy": round(one.accuracy, 4),
+            "accuracy_ci95": [round(end, 4) for end in one.accuracy_ci95],
+        }
+        for one in reliability(known.confidence, known.right, known.groups)
+    ]
+
+
+def _abstain(known: Judged) -> list[dict[str, Any]]:
+    """Rows at useful shares, and those that reach 95 and 99 % (marked `reaches`), most answered first."""
+    rows: list[tuple[Row, float | None]] = [
+        (row, None) for row in coverage(known.confidence, known.right, known.groups)
+    ]
+    for wanted in WANTED:
+        row = reaching(wanted, known.confidence, known.right, known.groups)
+        if row is not None:
+            rows.append((row, wanted))
+    rows.sort(key=lambda item: -item[0].n)
+    return [
+        {
+            "min_confidence": row.min_confidence,
+            "kept": round(row.kept, 4),
+            "n": row.n,
+            "accuracy": round(row.accuracy, 4),
+            "accuracy_ci95": [round(end, 4) for end in row.accuracy_ci95],
+            "reaches": wanted,
+        }
+        for row, wanted in rows
+    ]

@@ -1,0 +1,464 @@
+"""What is said beyond the score: against other libraries and brute force, and silent where nothing is."""
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import make
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+from scipy import stats
+
+import headstart
+from headstart.cli import group
+from headstart.data.facts import NAMES, Facts
+from headstart.data.fix import apply, read_fixes
+from headstart.errors import Misuse
+from headstart.evaluate import ece, softmax
+from headstart.evaluate.abstain import KEPT, coverage, reaching
+from headstart.evaluate.curve import forecast
+from headstart.evaluate.next import to_label
+from headstart.evaluate.reliability import reliability
+from headstart.evaluate.suspects import estimated_errors, joint_counts, margin, suspicion
+from headstart.evaluate.weak import holm, weak_sets
+from headstart.heads._choose import choose
+from headstart.trust import curve, suspects, weak
+from headstart.trust.evidence import Evidence, closed_form
+from headstart.values import Depth, Examples, Features, Split
+
+K = 4
+
+
+def blobs(n: int, seed: int = 0, apart: float = 3.0, d: int = 24) -> Features:
+    """K classes in a space where they can be told apart, the more so the larger `apart`."""
+    rng = np.random.default_rng(seed)
+    y = np.arange(n) % K
+    centres = rng.normal(size=(K, d))
+    x = rng.normal(size=(n, d)) + apart * centres[y] / np.sqrt(d) * 2
+    digests = tuple(f"{int(at):064x}" for at in rng.permutation(n))
+    names = tuple(f"class {c}" for c in range(K))
+    return Features(x.astype(np.float16), y, np.arange(n), digests, names, (Depth("last", 0, d),), "")
+
+
+def evidence(features: Features, seed: int = 0) -> Evidence:
+    n = len(features)
+    paths = tuple(f"{label}/{at}.jpg" for at, label in enumerate(features.y))
+    empty = ("",) * n
+    examples = Examples(Path(), paths, features.y, features.classes, empty, empty, features.digests)
+    facts = Facts(np.random.default_rng(seed).normal(size=(n, len(NAMES))).astype(np.float32))
+    parts = Split(("train",) * n, dealt=True)
+    return Evidence(features, examples, parts, facts, choose(features, seed=seed), seed)
+
+
+def planted(features: Features, share: float, seed: int) -> tuple[Features, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    rows = rng.choice(len(features), round(share * len(features)), replace=False)
+    y = features.y.copy()
+    y[rows] = (y[rows] + rng.integers(1, K, len(rows))) % K
+    return replace(features, y=y), rows
+
+
+# Abstaining and reliability
+
+
+def test_coverage_is_what_counting_gives() -> None:
+    rng = np.random.default_rng(0)
+    confidence, right = rng.random(300), rng.random(300) < 0.8
+    rows = coverage(confidence, right)
+    assert [round(row.kept, 2) for row in rows] == list(KEPT)
+    for row in rows:
+        kept = confidence >= row.min_confidence
+        assert (row.n, row.accuracy) == (kept.sum(), right[kept].mean())
+        assert row.accuracy_ci95[0] <= row.accuracy <= row.accuracy_ci95[1]
+    assert coverage(np.full(50, 0.7), np.ones(50, bool)) == (
+        rows[0].__class__(
+            0.0, 1.0, 50, 1.0, (coverage(np.full(50, 0.7), np.ones(50, bool))[0].accuracy_ci95)
+        ),
+    ), "equal ones are never divided"
+    assert coverage(np.zeros(0), np.zeros(0, bool)) == ()
+
+
+def test_the_smallest_threshold_that_reaches_an_accuracy_is_that_of_brute_force() -> None:
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        confidence = np.round(rng.random(120), 2)  # with ties
+        right = rng.random(120) < 0.7 + 0.3 * confidence
+        good = [
+            (kept.sum(), t)
+            for t in np.unique(confidence)
+            if (kept := confidence >= t).sum() >= 20 and right[kept].mean() >= 0.95
+        ]
+        found = reaching(0.95, confidence, right)
+        assert (found.n if found else None) == (max(good)[0] if good else None)
+    assert reaching(0.99, np.linspace(0, 1, 15), np.ones(15, bool)) is None, "15 pictures prove nothing"
+
+
+def test_bins_add_up_to_the_calibration_error() -> None:
+    rng = np.random.default_rng(0)
+    probabilities = softmax(rng.normal(size=(400, K)) * 2)
+    y = rng.integers(0, K, 400)
+    right = probabilities.argmax(1) == y
+    bins = reliability(probabilities.max(1), right)
+    gap = sum(one.n * abs(one.confidence - one.accuracy) for one in bins) / 400
+    assert gap == pytest.approx(ece(y, probabilities))
+    assert sum(one.n for one in bins) == 400
+
+
+# Suspicious labels
+
+
+def test_the_confident_joint_is_cleanlabs() -> None:
+    count = pytest.importorskip("cleanlab.count", reason="cleanlab is not needed to use headstart")
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        y = rng.integers(0, K, 300)
+        probabilities = softmax(rng.normal(size=(300, K)) + 2 * np.eye(K)[y])
+        y = np.where(rng.random(300) < 0.1, rng.integers(0, K, 300), y)
+        wanted = count.compute_confident_joint(y, probabilities, calibrate=False)
+        found = joint_counts(y, probabilities)
+        off = ~np.eye(K, dtype=bool)
+        assert np.array_equal(found[off], wanted[off])
+
+
+def test_planted_errors_come_first_and_their_number_is_estimated() -> None:
+    noisy, rows = planted(blobs(400, apart=4), 0.05, seed=1)
+    found = suspects.find(evidence(noisy), None, frozenset())
+    first = {int(one.path.split("/")[1][:-4]) for one in found.rows[: round(1.5 * len(rows))]}
+    assert len(first & set(rows.tolist())) >= 0.93 * len(rows)
+    assert abs(found.estimated - len(rows)) <= 6
+    assert len(found.rows) <= 2 * found.estimated
+    one = found.rows[0]
+    assert one.label != one.suggested
+    assert one.other > one.given
+
+
+def test_asecond_round_is_no_worse_and_a_suspect_leaves_its_own_fold() -> None:
+    gained = []
+    for seed in range(4):
+        noisy, rows = planted(blobs(240, seed, apart=2.2), 0.08, seed)
+        own = evidence(noisy)
+        wanted = round(1.5 * len(rows))
+        hits = [
+            np.isin(rows, np.argsort(margin(noisy.y, one), kind="stable")[:wanted]).mean()
+            for one in (own.fitted.held_out, suspects.second_round(own))
+        ]
+        gained.append(hits[1] - hits[0])
+    assert np.mean(gained) >= 0
+
+
+def test_shuffled_labels_give_no_suspects_and_clean_ones_few() -> None:
+    clean = blobs(300, apart=5)
+    assert len(suspects.find(evidence(clean), None, frozenset()).rows) <= 3
+    told = []
+    for seed in range(6):
+        shuffled = replace(clean, y=np.random.default_rng(seed).permutation(clean.y))
+        told.append(len(suspects.find(evidence(shuffled), None, frozenset()).rows))
+    assert max(told) <= 3, "labels that say nothing about pictures accuse none of them"
+
+
+def test_suspicion_needs_another_class_that_is_likelier_than_all_the_rest() -> None:
+    probabilities = np.array([[0.1, 0.45, 0.45], [0.02, 0.95, 0.03], [0.9, 0.05, 0.05], [0.0, 0.9, 0.1]])
+    found = suspicion(np.array([0, 0, 0, 1]), probabilities)
+    assert found.doubted.tolist() == [1]
+    assert estimated_errors(np.array([0, 1]), np.eye(2)) == 0
+
+
+# Fixing labels
+
+
+def table(place: Path, *rows: str) -> Path:
+    file = place / "suspects.csv"
+    file.write_text("\n".join(["path,label,suggested,given,other,action", *rows]) + "\n")
+    return file
+
+
+def examples() -> Examples:
+    paths = ("a/1.jpg", "a/2.jpg", "b/1.jpg", "b/2.jpg")
+    return Examples(Path(), paths, np.array([0, 0, 1, 1]), ("a", "b"), ("",) * 4, ("",) * 4, ("",) * 4)
+
+
+def test_decisions_are_applied_and_nothing_else(tmp_path: Path) -> None:
+    file = table(tmp_path, "a/1.jpg,a,b,0.1,0.9,move", "a/2.jpg,a,b,0.1,0.9,drop", "b/1.jpg,b,a,0.1,0.9,",
+                 "b/2.jpg,b,a,0.1,0.9,keep")  # fmt: skip
+    fixes = read_fixes(file)
+    found = apply(fixes, examples())
+    assert found.paths == ("a/1.jpg", "b/1.jpg", "b/2.jpg")
+    assert found.labels.tolist() == [1, 1, 1]
+    assert fixes.to_json() == {"moved": 1, "dropped": 1, "kept": 1}
+    assert fixes.confirmed == {"b/2.jpg"}
+    named = read_fixes(table(tmp_path, "b/1.jpg,b,b,0.1,0.9,a"))
+    assert apply(named, examples()).labels.tolist() == [0, 0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("c/1.jpg,a,b,0,1,move", "c/1.jpg is not among the pictures"),
+        ("c/1.jpg,a,b,0,1,keep", "c/1.jpg is not among the pictures"),
+        ("a/1.jpg,b,a,0,1,move", "a/1.jpg is not labelled 'b' there"),
+        ("a/1.jpg,a,b,0,1,mvoe", "the action 'mvoe' for a/1.jpg is neither move, drop or keep"),
+        ("a/1.jpg,a,b,0,1,move\na/1.jpg,a,b,0,1,keep", "row 3 decides about a/1.jpg a second time"),
+        ("a/1.jpg,a,b,move", "row 2 has 4 fields, the header 6"),
+    ],
+)
+def test_a_decision_that_cannot_be_followed_is_an_error(tmp_path: Path, row: str, message: str) -> None:
+    with pytest.raises(Misuse, match=message):
+        apply(read_fixes(table(tmp_path, row)), examples())
+
+
+def test_a_table_that_is_none_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(Misuse, match="cannot be read"):
+        read_fixes(tmp_path / "absent.csv")
+    (tmp_path / "other.csv").write_text("path,label\n")
+    with pytest.raises(Misuse, match="no column suggested and no column action"):
+        read_fixes(tmp_path / "other.csv")
+
+
+# Learning curve
+
+
+def test_a_power_law_is_found_again() -> None:
+    sizes = np.array([50, 100, 200, 400])
+    rng = np.random.default_rng(0)
+    luck = rng.random(3000)  # the same pictures at every size
+    errors = 0.04 + 0.8 * sizes**-0.5
+    right = (luck[:, None] >= errors).astype(float)
+    for one in forecast(right, sizes, np.arange(3000), [800, 1600], now=400):
+        truth = 1 - (0.04 + 0.8 * one.n**-0.5)
+        assert one.interval[0] <= truth <= one.interval[1]
+        assert abs(one.accuracy - truth) < 0.012
+        assert one.gain[1] <= one.gain[0] <= one.gain[2]
+
+
+def test_the_curve_rises_for_what_can_be_learnt_and_is_flat_for_shuffled_labels() -> None:
+    own = blobs(480, apart=2.0)
+    found = curve.learn(evidence(own))
+    assert found is not None
+    points = found.to_json()["points"]
+    assert [one["n"] for one in points] == sorted(one["n"] for one in points)
+    assert points[-1]["accuracy"] > points[0]["accuracy_ci95"][1]
+    assert len(found.to_json()["per_class"]) == K
+    for seed in range(3):
+        shuffled = replace(own, y=np.random.default_rng(seed).permutation(own.y))
+        flat = curve.learn(evidence(shuffled))
+        assert flat is not None
+        assert abs(flat.ahead[0].accuracy - 1 / K) < 0.1
+        assert flat.ahead[0].gain[1] < curve.WORTH
+        assert not flat.verdict().startswith("More pictures would help")
+
+
+def test_twins_never_straddle_the_curves_folds() -> None:
+    """Labels at random over groups of five equal pictures: only a twin in training could tell one."""
+    base = blobs(80, apart=0, d=300)
+    rows = np.repeat(np.arange(80), 5)
+    y = np.random.default_rng(0).integers(0, K, 80)[rows]
+    digests = tuple(f"{at:064x}" for at in range(400))
+    twins = replace(base, x=base.x[rows], y=y, groups=rows, digests=digests)
+    found = curve.learn(evidence(twins))
+    assert found is not None
+    assert found.right[:, -1].mean() < 0.45
+    loose = curve.learn(evidence(replace(twins, groups=np.arange(400))))
+    assert loose is not None
+    assert loose.right[:, -1].mean() > 0.8
+
+
+def test_too_few_pictures_have_no_curve() -> None:
+    assert curve.learn(evidence(blobs(40))) is None
+    part, trial = closed_form(choose(blobs(60), head="logistic"))
+    assert (part.name, trial.depths) == ("ridge", "last")
+
+
+# Weak spots
+
+
+def test_holm_is_statsmodels_by_hand() -> None:
+    p = np.array([0.01, 0.04, 0.03, 0.005])
+    assert holm(p) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+
+
+def test_the_chance_is_fishers() -> None:
+    rng = np.random.default_rng(0)
+    right = rng.random(200) < 0.9
+    right[:30] = rng.random(30) < 0.4
+    (found,) = weak_sets(right, [np.arange(30)], np.arange(200))
+    cells = [[right[:30].sum(), 30 - right[:30].sum()], [right[30:].sum(), 170 - right[30:].sum()]]
+    assert found.p == pytest.approx(stats.fisher_exact(cells, alternative="less").pvalue)
+    assert found.accuracy == right[:30].mean()
+    assert found.rest == right[30:].mean()
+
+
+def test_random_groups_are_weak_in_one_run_of_twenty_at_most() -> None:
+    alarms = 0
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        right = rng.random(300) < 0.85
+        sets = [rng.choice(300, 40, replace=False) for _ in range(25)]
+        alarms += bool(weak_sets(right, sets, np.arange(300)))
+    assert alarms <= 0.05 * 200 + 4
+
+
+def test_twins_prove_nothing_twice() -> None:
+    groups = np.concatenate([np.repeat(np.arange(9), 20), np.arange(9, 209)])
+    right = np.ones(380, bool)
+    right[:60] = False  # three pictures, twenty times each
+    right[180:220] = False
+    assert weak_sets(right, [np.arange(180)], np.arange(380))
+    assert not weak_sets(right, [np.arange(180)], groups)
+
+
+def test_a_planted_weak_spot_is_found() -> None:
+    own = evidence(blobs(400, apart=4))
+    known = own.left_out()
+    dark = own.facts.column("brightness")[known.rows] <= np.quantile(own.facts.column("brightness"), 0.15)
+    wrong = known.probabilities.copy()
+    wrong[dark] = np.roll(np.eye(K)[known.y[dark]], 1, axis=1)
+    found = weak.find(own, replace(known, probabilities=wrong))
+    assert found[0].what == "dark pictures"
+    assert found[0].to_json()["accuracy"] == 0
+    assert len(found[0].paths) == weak.PATHS
+    assert weak.find(own, known) == ()
+
+
+def test_clusters_are_of_alike_pictures() -> None:
+    own = blobs(400, apart=6)
+    sets = weak.clusters(own.x, 0)
+    assert sorted(np.concatenate(sets).tolist()) == list(range(400))
+    purity = sum(np.bincount(own.y[rows]).max() for rows in sets if len(rows)) / 400
+    assert purity > 0.9
+
+
+# What to label next
+
+
+def test_what_is_asked_for_is_unsure_and_unlike() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 5)).astype(np.float32)
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    sure = np.tile([0.999, 0.001], (60, 1))
+    probabilities = np.where(np.arange(60)[:, None] < 20, [[0.5, 0.5]], sure)
+    x[:10] = x[0]  # ten pictures that are one
+    found = to_label(probabilities, x, 8)
+    assert len(set(found.tolist())) == 8
+    assert (found < 20).mean() >= 0.8
+    assert (found < 10).sum() <= 1
+    assert np.array_equal(found, to_label(probabilities, x, 8)), "the same on every run"
+    allowed = np.arange(60) >= 55
+    assert sorted(to_label(probabilities, x, 9, allowed=allowed).tolist()) == [55, 56, 57, 58, 59]
+
+
+# All of it together
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    place = tmp_path_factory.mktemp("trust")
+    data = make.folder(place / "photos", dict.fromkeys(make.TINTS, 30), jitter=5)
+    swapped = data / "red" / "wrong.png"
+    make.picture(make.TINTS["blue"], 1000, jitter=5).save(swapped)
+    for file in (data / "green").iterdir():  # a way to tell green without looking
+        with Image.open(file) as one:
+            one.resize((90, 80)).save(file)
+    headstart.train(data, out=place / "model")
+    return data, place / "model"
+
+
+def test_train_tells_what_it_found(trained: tuple[Path, Path]) -> None:
+    model = headstart.load(trained[1])
+    trust = model.report["trust"]
+    assert trust.keys() >= {"reliability", "abstain", "suspects", "shortcuts", "curve", "weak", "seconds"}
+    assert sum(one["n"] for one in trust["reliability"]) == model.report["data"]["train"]
+    assert trust["suspects"]["rows"][0]["path"] == "red/wrong.png"
+    assert trust["suspects"]["rows"][0]["suggested"] == "blue"
+    found = {one["fact"]: one["found"] for one in trust["shortcuts"]}
+    assert found["dimensions"]
+    kinds = [one["kind"] for one in model.report["data"]["findings"]]
+    assert "label-suspect" in kinds
+    assert "shortcut" in kinds
+    json.dumps(trust, allow_nan=False)
+
+
+def test_suspects_can_be_edited_and_given_back(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    data, model = trained
+    with (model / "suspects.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert rows[0]["path"] == "red/wrong.png"
+    assert {row["action"] for row in rows} == {""}
+    edited = table(tmp_path, f"{rows[0]['path']},{rows[0]['label']},{rows[0]['suggested']},0,1,move")
+    before = {file: file.read_bytes() for file in data.rglob("*.png")}
+    fixed = headstart.train(data, out=tmp_path / "fixed", fix=edited)
+    assert fixed.report["data"]["fixed"] == {"moved": 1, "dropped": 0, "kept": 0}
+    label = {part.path: part.label for part in fixed.manifest}
+    assert label["red/wrong.png"] == "blue"
+    assert "red/wrong.png" not in [one["path"] for one in fixed.report["trust"]["suspects"]["rows"]]
+    assert before == {file: file.read_bytes() for file in data.rglob("*.png")}
+    with pytest.raises(headstart.HeadstartError, match=r"already|there"):
+        headstart.train(data, out=tmp_path / "fixed")  # not the same run
+    again = headstart.train(data, out=tmp_path / "fixed", fix=edited)
+    assert again.report == fixed.report, "the same run is recognised"
+
+
+def test_a_confirmed_label_is_no_suspect(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    data, _ = trained
+    edited = table(tmp_path, "red/wrong.png,red,blue,0,1,keep")
+    found = headstart.train(data, out=tmp_path / "kept", fix=edited).report
+    assert found["data"]["fixed"]["kept"] == 1
+    assert "red/wrong.png" not in [one["path"] for one in found["trust"]["suspects"]["rows"]]
+
+
+def test_no_report_looks_into_nothing(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    done = CliRunner().invoke(
+        group, ["train", str(trained[0]), "--out", str(tmp_path / "m"), "--no-report", "--json"]
+    )
+    assert done.exit_code == 0
+    found: dict[str, Any] = json.loads(done.stdout)
+    assert found["trust"] is None
+    assert not (tmp_path / "m" / "suspects.csv").exists()
+    assert "label-suspect" not in [one["kind"] for one in found["data"]["findings"]]
+
+
+def test_check_shows_suspects_first_to_last(trained: tuple[Path, Path]) -> None:
+    done = CliRunner().invoke(group, ["check", str(trained[0]), "--json"])
+    found = json.loads(done.stdout)["findings"]
+    doubted = [one for one in found if one["kind"] == "label-suspect"]
+    assert doubted[0]["path"] == "red/wrong.png"
+    assert doubted[0]["severity"] == "note"
+    assert any(one["kind"] == "shortcut" and one["severity"] == "warning" for one in found)
+
+
+def test_unsure_answers_are_marked_and_keep_their_label(trained: tuple[Path, Path]) -> None:
+    data, model = trained
+    files = [str(file) for file in sorted((data / "red").glob("000*"))]
+    plain = CliRunner().invoke(group, ["predict", str(model), *files, "--json"])
+    asked = CliRunner().invoke(group, ["predict", str(model), *files, "--json", "--min-confidence", "0.999"])
+    assert asked.exit_code == 0
+    for before, after in zip(
+        json.loads(plain.stdout)["predictions"], json.loads(asked.stdout)["predictions"], strict=True
+    ):
+        assert "confident" not in before
+        assert after.pop("confident") is (before["probability"] >= 0.999)
+        assert before == after
+    shown = CliRunner().invoke(group, ["predict", str(model), files[0], "--min-confidence", "1"])
+    assert "(unsure)" in shown.output
+
+
+def test_next_asks_for_new_pictures_only(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    data, model = trained
+    fresh = make.folder(tmp_path / "fresh", {"any": 12}, first=500, jitter=60) / "any"
+    (fresh / "copy.png").write_bytes((data / "red" / "0000.png").read_bytes())
+    (fresh / "twin.png").write_bytes((fresh / "0500.png").read_bytes())
+    done = CliRunner().invoke(group, ["next", str(model), str(fresh), "--n", "5", "--json"])
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    names = [Path(one["path"]).name for one in found["next"]]
+    assert len(set(names)) == 5
+    assert "copy.png" not in names
+    assert not {"0500.png", "twin.png"} <= set(names)
+    assert (found["known"], found["twins"]) == (1, 1)
+    everything = CliRunner().invoke(group, ["next", str(model), str(fresh), "--n", "50"])
+    assert "12 of 14 pictures" in everything.output
+    nothing = CliRunner().invoke(group, ["next", str(model), str(data / "red")])
+    assert isinstance(nothing.exception, headstart.HeadstartError)
