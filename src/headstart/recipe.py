@@ -31,8 +31,9 @@ from headstart.look import chosen, look_with, scan_all, seen_by
 from headstart.modalities.image import LIMIT_PX
 from headstart.model import folder as model_folder
 from headstart.model.again import same
-from headstart.model.build import FALSE_REJECTION, build
+from headstart.model.build import build
 from headstart.model.model import Model
+from headstart.model.unknown import FALSE_REJECTION
 from headstart.race import ENOUGH
 from headstart.values import Evaluation, Examples, Features, Ints
 from headstart.version import VERSION
@@ -193,8 +194,8 @@ def train(
         "images_per_second": round(encoded / clock["extract"], 1) if encoded else 0.0,
         "version": VERSION,
     }
-    strangeness = climbed.tuned.strangeness if climbed and climbed.tuned else None
-    model = build(fitted, features, examples, parts, spec, report, strangeness=strangeness)
+    unseen = climbed.tuned.unseen if climbed and climbed.tuned else None
+    model = build(fitted, features, examples, parts, spec, report, unseen=unseen)
     model_folder.save(model, target, replace=force)
     return model
 

@@ -6,8 +6,9 @@ import io
 import json as json_module
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,13 @@ if TYPE_CHECKING:
 @click.option(
     "--sets", default=0.95, show_default=True, help="How often the set is to hold the truth, 0 to 1."
 )
+@click.option(
+    "--nearest",
+    default=0,
+    type=click.IntRange(0),
+    metavar="K",
+    help="Name the K training pictures that are most like each.",
+)
 @_options.device
 @_options.limit_px
 @_options.as_json
@@ -45,6 +53,7 @@ def command(
     form: str,
     top: int,
     sets: float,
+    nearest: int,
     device: str,
     limit_px: int,
     json: bool,
@@ -64,12 +73,16 @@ def command(
     if not 0 < sets <= 1:
         raise Misuse(f"--sets must be above 0 and at most 1, for example 0.95; got {sets}.")
     loaded = load(model)
-    found = predict(
-        loaded, _files(paths), open_engine(loaded.backbone, device), coverage=sets, limit_px=limit_px
-    )
+    engine = open_engine(loaded.backbone, device)
+    found = predict(loaded, _files(paths), engine, coverage=sets, nearest=nearest, limit_px=limit_px)
     failed = asked = 0
     kept = []
-    write = {"table": _table, "csv": _csv, "jsonl": _jsonl}[form]
+    forms: dict[str, Callable[[Prediction, int, bool], None]] = {
+        "table": _table,
+        "csv": partial(_csv, nearest=nearest > 0),
+        "jsonl": _jsonl,
+    }
+    write = forms[form]
     with closing(found):  # whatever happens: a thread left in the engine would abort the process at its end
         for one in found:
             asked += 1
@@ -117,13 +130,17 @@ def _table(one: "Prediction", top: int, first: bool) -> None:
     for rank, (label, probability) in enumerate(ranked):
         name = _show.safe(label) + (" (unknown?)" if one.unknown and rank == 0 else "")
         click.echo(f"{probability:11.3f}  {name:<24}  {path if rank == 0 else ''}".rstrip())
+    for like in one.nearest or ():
+        name = f"like: {_show.safe(like.label)}"
+        click.echo(f"{like.distance:11.3f}  {name:<24}  {_show.safe(like.path)}")
 
 
-def _csv(one: "Prediction", top: int, first: bool) -> None:
+def _csv(one: "Prediction", top: int, first: bool, *, nearest: bool) -> None:
     ranked = sorted(one.probabilities.items(), key=lambda item: -item[1])[1:top]
     if first:
         others = [f"{word}{rank}" for rank in range(2, top + 1) for word in ("label", "probability")]
-        _row(["path", "label", "probability", "unknown", "unknown_score", "set", "error", *others])
+        like = ["nearest"] * nearest
+        _row(["path", "label", "probability", "unknown", "unknown_score", "set", "error", *like, *others])
     more = [cell for label, probability in ranked for cell in (label, f"{probability:.6g}")]
     known = one.error is None
     more += [""] * (2 * (top - 1) - len(more))
@@ -133,11 +150,12 @@ def _csv(one: "Prediction", top: int, first: bool) -> None:
         f"{one.probability:.6g}" if known else "",
         str(one.unknown).lower() if known else "",
     ]
-    row += [f"{one.unknown_score:.6g}" if known else "", _joined(one.set), one.error or "", *more]
-    _row(row)
+    row += [f"{one.unknown_score:.6g}" if known else "", _joined(one.set), one.error or ""]
+    row += [_joined([like.path for like in one.nearest or ()])] * nearest
+    _row(row + more)
 
 
-def _joined(names: tuple[str, ...]) -> str:
+def _joined(names: Sequence[str]) -> str:
     """Names with | between them; a | or backslash in a name has a backslash before it."""
     return "|".join(name.replace("\\", "\\\\").replace("|", "\\|") for name in names)
 

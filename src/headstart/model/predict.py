@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from headstart.engines import Engine
+from headstart.errors import Misuse
 from headstart.features import pipeline
 from headstart.modalities.image import LIMIT_PX
-from headstart.model.model import COVERAGE, Model
+from headstart.model.model import COVERAGE, Model, Neighbour
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,13 @@ class Prediction:
     set: tuple[str, ...]
     title: str
     url: str
+    nearest: tuple[Neighbour, ...] | None = None  # None: not asked for
 
     def to_json(self) -> dict[str, Any]:
-        """As in `predict --format jsonl`. Title and link only where the class has them."""
+        """As in `predict --format jsonl`. Title and link where the class has them, `nearest` where asked."""
         if self.error is not None:
             return {"path": self.path, "error": self.error}
-        found = {
+        found: dict[str, Any] = {
             "path": self.path,
             "label": self.label,
             "probability": self.probability,
@@ -39,6 +41,8 @@ class Prediction:
             "unknown_score": self.unknown_score,
             "set": list(self.set),
         }
+        if self.nearest is not None:
+            found["nearest"] = [one.to_json() for one in self.nearest]
         return found | {key: value for key, value in (("title", self.title), ("url", self.url)) if value}
 
 
@@ -48,13 +52,18 @@ def predict(
     engine: Engine,
     *,
     coverage: float = COVERAGE,
+    nearest: int = 0,
     limit_px: int = LIMIT_PX,
 ) -> Generator[Prediction, None, None]:
     """One Prediction per path, in order; `paths` may be endless. Nothing is kept in the store.
 
+    With `nearest`, each tells so many of the training pictures that are most like it.
+
     Raises:
-        Misuse: `coverage` is not above 0 and at most 1.
+        Misuse: `coverage` is not above 0 and at most 1, or `nearest` is below 0.
     """
+    if nearest < 0:
+        raise Misuse(f"nearest must be 0 or more pictures; got {nearest}.")
     names: dict[int, str] = {}
 
     def files() -> Generator[Path, None, None]:
@@ -85,6 +94,7 @@ def predict(
                 model.sets(found.probabilities, coverage)[0],
                 info.title if info else "",
                 info.url if info else "",
+                model.nearest(item.kept.x[None], nearest)[0] if nearest else None,
             )
     finally:
         items.close()
