@@ -1,0 +1,76 @@
+"""Probabilities mean what they say: calibration error and log-loss on test pictures never chosen by.
+
+Uncalibrated is the same head at temperature 1. Sets with fewer than 500 test pictures are shown and not
+counted: their calibration error is mostly chance.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import _harness
+import _kept
+import numpy as np
+from _harness import Bound, Options, Result
+
+ENOUGH = 500
+
+
+def measure(asked: Options) -> Iterator[Result]:
+    """A line for the calibration error, one for the log-loss."""
+    with _kept.looks(asked) as seen:
+        features = {name: look.features for name, look in seen.items()}
+        parts = {
+            name: (_kept.rows(look, "train"), np.flatnonzero(np.array(look.examples.parts) != "train"))
+            for name, look in seen.items()
+        }
+    yield from judged(features, parts)
+
+
+def judged(features: dict[str, Any], parts: dict[str, Any]) -> Iterator[Result]:
+    """The results, from features alone."""
+    found = {name: one_set(features[name], *parts[name]) for name in features}
+    counted = [name for name, one in found.items() if one["n"] >= ENOUGH] or list(found)
+    yield Result(
+        f"calibration error (15 bins), the largest of the sets with {ENOUGH} test pictures or more",
+        max(found[name]["ece"] for name in counted),
+        "",
+        Bound("<=", 0.03),
+        sum(found[name]["n"] for name in counted),
+        1,
+        None,
+        {"counted": counted, "sets": found},
+    )
+    gains = {name: found[name]["nll_uncalibrated"] - found[name]["nll"] for name in found}
+    yield Result(
+        "log-loss that calibration saves, the least of all sets",
+        min(gains.values()),
+        "nats",
+        Bound(">", 0),
+        sum(one["n"] for one in found.values()),
+        1,
+        None,
+        {"gains": gains},
+    )
+
+
+def one_set(features: Any, train: Any, test: Any) -> dict[str, Any]:
+    """Calibration error and log-loss with and without the temperature."""
+    from headstart.evaluate import ece, nll, softmax
+    from headstart.heads._choose import choose
+
+    fitted = choose(features.take(train), seed=0)
+    logits, y = fitted.logits(features.x[test]), features.y[test]
+    said, plain = softmax(logits, fitted.best.temperature), softmax(logits, 1.0)
+    return {
+        "head": fitted.best.head,
+        "temperature": fitted.best.temperature,
+        "ece": ece(y, said),
+        "ece_uncalibrated": ece(y, plain),
+        "nll": nll(y, said),
+        "nll_uncalibrated": nll(y, plain),
+        "n": len(test),
+    }
+
+
+if __name__ == "__main__":
+    _harness.main(measure, __doc__)
