@@ -9,6 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from headstart.evaluate import Strangeness, auroc, fpr95, learn, reference_rows, strangeness, unit_rows
 from headstart.evaluate.unknown import METHODS, REFERENCES, SHRINK, TOLD, Clouds, Familiar, Pair
+from headstart.heads._choose import choose
 from headstart.model.unknown import check, familiar, from_parts, to_arrays, to_json
 from headstart.trust.sets import told
 from headstart.values import Depth, Features, Floats, Ints
@@ -324,6 +325,20 @@ def test_labels_that_say_nothing_give_wide_sets() -> None:
     assert real["mean_size"] < 2.5
     assert none["mean_size"] > 4
     assert none["coverage"] == pytest.approx(0.9, abs=0.04)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_head_that_learnt_nothing_gives_wide_sets(seed: int) -> None:
+    """Negative control of the whole road: shuffled labels, the head that `train` would choose."""
+    _, x, y = task(seed, classes=4, each=30)
+    alone = np.arange(120)
+    sizes = []
+    for labels in (y, np.random.default_rng(seed).permutation(y)):
+        fitted = choose(features(x, labels))
+        found = told(fitted.held_out, fitted.truth, alone[fitted.rows], tuple("abcd"), None, 0.95)
+        sizes.append(found["mean_size"])
+    assert sizes[0] < 1.5
+    assert sizes[1] > 3.3
 
 
 def test_twins_widen_the_interval_of_coverage() -> None:
