@@ -185,6 +185,21 @@ def test_csv_parses_back(capfd: pytest.CaptureFixture[str], model: Path, some: l
     assert said.code == 1
 
 
+def test_the_nearest_are_shown_where_asked(
+    capfd: pytest.CaptureFixture[str], model: Path, some: list[str], bad: str
+) -> None:
+    (wanted,) = load(model).predict(some[0], nearest=2)
+    assert wanted.nearest is not None
+    asked = ("predict", model, some[0], bad, "--nearest", "2")
+    first = json.loads(call(capfd, *asked, "--format", "jsonl").out.splitlines()[0])
+    assert first["nearest"] == [like.to_json() for like in wanted.nearest]
+    header, row, failed = csv.reader(io.StringIO(call(capfd, *asked, "--format", "csv").out, newline=""))
+    assert row[header.index("nearest")] == _joined([like.path for like in wanted.nearest])
+    assert failed[header.index("nearest")] == ""
+    table = call(capfd, *asked).out
+    assert all(like.path in table for like in wanted.nearest)
+
+
 @given(st.lists(st.text(alphabet="a|\\", min_size=1), min_size=1).map(tuple))
 def test_a_set_in_a_cell_can_be_read_back(names: tuple[str, ...]) -> None:
     cells, escaped = [""], False

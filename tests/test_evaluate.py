@@ -35,7 +35,6 @@ from headstart.evaluate import (
     set_threshold,
     softmax,
     temperature,
-    unknown_threshold,
     wilson,
 )
 from headstart.evaluate.intervals import student
@@ -542,33 +541,6 @@ def test_lengths_do_not_matter_and_zeros_are_like_nothing() -> None:
     assert neighbour_distance(x, reference[:0]).tolist() == [1.0] * 5
     huge = np.full((1, 8), 60000, dtype=np.float16)  # the square overflows float16
     assert neighbour_distance(huge, huge).tolist() == pytest.approx([0.0], abs=1e-6)
-
-
-def test_threshold_rejects_few_known_and_most_unknown_pictures() -> None:
-    rng = np.random.default_rng(0)
-    centres = rng.normal(size=(4, 16))
-
-    def draw(count: int, places: NDArray[np.floating]) -> NDArray[np.float32]:
-        noise = 0.25 * rng.normal(size=(count, 16))
-        return np.asarray(places[rng.integers(0, len(places), count)] + noise, dtype=np.float32)
-
-    train, alone = draw(400, centres), np.arange(400)
-    limit = unknown_threshold(neighbour_distance(train, train, groups=(alone, alone)))
-    assert np.mean(neighbour_distance(draw(2000, centres), train) > limit) == pytest.approx(0.05, abs=0.02)
-    assert np.mean(neighbour_distance(draw(2000, -centres), train) > limit) > 0.95
-    # negative control: pictures that are their own neighbours make the limit too tight
-    tight = unknown_threshold(neighbour_distance(train, train, k=1))
-    assert np.mean(neighbour_distance(draw(2000, centres), train, k=1) > tight) > 0.5
-
-
-def test_too_few_known_pictures_reject_nothing() -> None:
-    distances = np.linspace(0, 1, 19)
-    assert unknown_threshold(distances[:18]) == 2.0
-    assert unknown_threshold(distances) == 1.0
-    assert unknown_threshold(distances, 0.5) == distances[9]
-    assert unknown_threshold(distances, 0.0) == 2.0
-    with pytest.raises(Misuse, match="share"):
-        unknown_threshold(distances, 1.0)
 
 
 # paired verdicts

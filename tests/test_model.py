@@ -5,6 +5,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from headstart.model import folder as model_folder
 from headstart.model.folder import JSON, SPLIT, WEIGHTS, load, save
 from headstart.model.model import Model
 from headstart.recipe import train
+from headstart.trust.unknown import told as told_of_unknown
 
 FILES = {JSON, WEIGHTS, SPLIT, "README.md"}
 
@@ -223,7 +225,7 @@ def test_weights_of_another_model_are_refused(copy: Path, album_folder: Path) ->
 
 def test_a_later_format_is_named(copy: Path) -> None:
     change(copy, lambda document: document.update(format=99))
-    with pytest.raises(DamagedModel, match=r"format 99.*reads format 1"):
+    with pytest.raises(DamagedModel, match=r"format 99.*reads format 2"):
         load(copy)
 
 
@@ -252,6 +254,13 @@ SENSELESS: dict[str, Callable[[dict[str, Any]], object]] = {
     "temperature is nothing": lambda d: d["calibration"].update(temperature=0),
     "temperature is no number": lambda d: d["calibration"].update(temperature=float("nan")),
     "no threshold": lambda d: d["thresholds"].update(unknown=None),
+    "no method for the unknown": lambda d: d["thresholds"]["unknown"].update(method="guess"),
+    "a method with arrays of another": lambda d: d["thresholds"]["unknown"].update(method="nearest"),
+    "no variance": lambda d: d["thresholds"]["unknown"].update(variance={}),
+    "variance is nothing": lambda d: d["thresholds"]["unknown"]["variance"].update(within=0.0),
+    "half of the known are unknown": lambda d: d["thresholds"]["unknown"].update(false_rejection="half"),
+    "one more key": lambda d: d["thresholds"]["unknown"].update(more=1),
+    "tried is text": lambda d: d["thresholds"]["unknown"].update(tried="all"),
     "titles are a list": lambda d: d.update(infos=[1]),
     "no report": lambda d: d.update(report=None),
     "empty report": lambda d: d.update(report={}),
@@ -281,6 +290,17 @@ UNFIT: dict[str, Callable[[dict[str, Any]], object]] = {
     "one array more": lambda a: a.update({"head.extra": a["head.bias"]}),
     "sets of two dimensions": lambda a: a.update({"sets.scores": a["sets.scores"][None]}),
     "narrow references": lambda a: a.update({"unknown.references": a["unknown.references"][:, 1:]}),
+    "references of others": lambda a: a.update({"unknown.rows": a["unknown.rows"] + 10**6}),
+    "a reference lost": lambda a: a.update({"unknown.rows": a["unknown.rows"][1:]}),
+    "disorder": lambda a: a.update({"unknown.scores": a["unknown.scores"][::-1].copy()}),
+    "no slopes": lambda a: a.pop("unknown.within.slopes"),
+    "narrow directions": lambda a: a.update(
+        {"unknown.within.directions": a["unknown.within.directions"][1:]}
+    ),
+    "endless offsets": lambda a: a.update(
+        {"unknown.within.offsets": a["unknown.within.offsets"] * np.float32("inf")}
+    ),
+    "a cloud more": lambda a: a.update({"unknown.overall.offsets": a["unknown.within.offsets"]}),
     "whole numbers": lambda a: a.update({"head.weight": a["head.weight"].astype(np.int32)}),
     "no numbers": lambda a: a.update({"head.weight": a["head.weight"] * np.float32("nan")}),
 }
@@ -500,7 +520,8 @@ def test_probabilities_are_some(album_model: Model, some: list[Path]) -> None:
         assert one.probability == max(one.probabilities.values()) == one.probabilities[one.label]
         assert one.label in one.set
         assert list(one.set) == sorted(one.set, key=lambda name: -one.probabilities[name])
-        assert 0 <= one.unknown_score <= 2
+        assert one.unknown == (one.unknown_score > 1)
+        assert one.nearest is None
 
 
 def test_sets_hold_the_truth_as_often_as_asked(album_model: Model, album: Path, engine: Engine) -> None:
@@ -533,6 +554,46 @@ def test_strangers_are_stranger(album_model: Model, album: Path, tmp_path: Path)
     answers = [album_model.predict(learnt), found, album_model.predict(strange)]
     means = [np.mean([one.unknown_score for one in ones]) for ones in answers]
     assert means[0] < means[1] < means[2]
+
+
+def test_the_report_is_told_how_often_known_pictures_were_unknown(
+    album_model: Model, album: Path, engine: Engine
+) -> None:
+    tested = [album / part.path for part in album_model.manifest if part.part == "test"]
+    found = told_of_unknown(album_model, extract(tested, album_model.backbone, engine).x)
+    answers = album_model.predict(tested)
+    assert found["n"] == len(tested)
+    assert found["rejected"] == pytest.approx(np.mean([one.unknown for one in answers]), abs=1e-4)
+    assert found["rejected"] < 0.15
+    assert [one["method"] for one in found["tried"]] == [one.method for one in album_model.familiar.tried]
+    held_out = told_of_unknown(album_model, None)
+    assert held_out["rejected"] <= found["false_rejection"] == album_model.report["unknown_false_rejection"]
+    json.dumps(found, allow_nan=False)
+
+
+def test_the_nearest_training_pictures_are_named(album_model: Model, album: Path, some: list[Path]) -> None:
+    learnt = [part for part in album_model.manifest if part.part == "train"]
+    asked = [album / part.path for part in learnt[:3]] + some[:3]
+    found = album_model.predict(asked, nearest=4)
+    plain = album_model.predict(asked)
+    for part, one in zip(learnt, found[:3], strict=False):
+        assert one.nearest is not None
+        assert (one.nearest[0].path, one.nearest[0].label) == (part.path, part.label)
+        assert one.nearest[0].distance == pytest.approx(0, abs=1e-3)
+    known = {(part.path, part.label) for part in learnt}
+    for one, without in zip(found, plain, strict=True):
+        assert one.nearest is not None
+        assert len(one.nearest) == 4
+        assert {(like.path, like.label) for like in one.nearest} <= known
+        assert [like.distance for like in one.nearest] == sorted(like.distance for like in one.nearest)
+        assert replace(one, nearest=None) == without
+        assert one.to_json()["nearest"] == [like.to_json() for like in one.nearest]
+        assert one.to_json()["nearest"][0].keys() == {"path", "label", "distance"}
+    everything = album_model.predict(asked[:1], nearest=10**6)[0].nearest
+    assert everything is not None
+    assert len(everything) == len(learnt)
+    with pytest.raises(Misuse, match="nearest must be 0 or more"):
+        album_model.predict(asked, nearest=-1)
 
 
 def test_an_error_is_one_of_ours(copy: Path) -> None:

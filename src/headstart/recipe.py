@@ -34,8 +34,9 @@ from headstart.look import chosen, look_with, scan_all, seen_by
 from headstart.modalities.image import LIMIT_PX
 from headstart.model import folder as model_folder
 from headstart.model.again import same
-from headstart.model.build import FALSE_REJECTION, build
+from headstart.model.build import build
 from headstart.model.model import Model
+from headstart.model.unknown import FALSE_REJECTION
 from headstart.race import ENOUGH
 from headstart.trust import NOBODY, examine
 from headstart.trust.evidence import Evidence, Judged
@@ -177,12 +178,16 @@ def train(
     clock["evaluate"] = time.perf_counter() - started
 
     started = time.perf_counter()
+    unseen = climbed.tuned.unseen if climbed and climbed.tuned else None
+    model = build(fitted, features, examples, parts, spec, unseen=unseen)
     trust = None
     if evidence:
         held_back = np.sort(np.concatenate([rows["test"], rows["val"]]))
         trust = examine(
             evidence,
-            _answers(fitted, features, rows["test"]) or evidence.left_out(),
+            model,
+            features,
+            _answers(fitted, features, rows["test"]),
             _answers(fitted, features, held_back),
             confirmed=fixes.confirmed if fixes else NOBODY,
         )
@@ -223,8 +228,7 @@ def train(
         "images_per_second": round(encoded / clock["extract"], 1) if encoded else 0.0,
         "version": VERSION,
     }
-    strangeness = climbed.tuned.strangeness if climbed and climbed.tuned else None
-    model = build(fitted, features, examples, parts, spec, document, strangeness=strangeness)
+    model = replace(model, report=document)
     beside = {model_folder.SUSPECTS: trust.table} if trust else {}
     model_folder.save(model, target, replace=force, beside=beside)
     return model

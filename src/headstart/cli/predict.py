@@ -6,8 +6,9 @@ import io
 import json as json_module
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,13 @@ if TYPE_CHECKING:
     type=click.FloatRange(0, 1),
     help="Mark answers that are less sure: they are for a person.",
 )
+@click.option(
+    "--nearest",
+    default=0,
+    type=click.IntRange(0),
+    metavar="K",
+    help="Name the K training pictures that are most like each.",
+)
 @_options.device
 @_options.limit_px
 @_options.as_json
@@ -51,6 +59,7 @@ def command(
     top: int,
     sets: float,
     min_confidence: float | None,
+    nearest: int,
     device: str,
     limit_px: int,
     json: bool,
@@ -70,17 +79,24 @@ def command(
     if not 0 < sets <= 1:
         raise Misuse(f"--sets must be above 0 and at most 1, for example 0.95; got {sets}.")
     loaded = load(model)
+    engine = open_engine(loaded.backbone, device)
     found = predict(
         loaded,
         _files(paths),
-        open_engine(loaded.backbone, device),
+        engine,
         coverage=sets,
         min_confidence=min_confidence,
+        nearest=nearest,
         limit_px=limit_px,
     )
     failed = asked = 0
     kept = []
-    write = {"table": _table, "csv": _csv, "jsonl": _jsonl}[form]
+    forms: dict[str, Callable[[Prediction, int, bool], None]] = {
+        "table": _table,
+        "csv": partial(_csv, nearest=nearest > 0),
+        "jsonl": _jsonl,
+    }
+    write = forms[form]
     with closing(found):  # whatever happens: a thread left in the engine would abort the process at its end
         for one in found:
             asked += 1
@@ -128,6 +144,9 @@ def _table(one: "Prediction", top: int, first: bool) -> None:
     for rank, (label, probability) in enumerate(ranked):
         name = _show.safe(label) + (_doubts(one) if rank == 0 else "")
         click.echo(f"{probability:11.3f}  {name:<24}  {path if rank == 0 else ''}".rstrip())
+    for like in one.nearest or ():
+        name = f"like: {_show.safe(like.label)}"
+        click.echo(f"{like.distance:11.3f}  {name:<24}  {_show.safe(like.path)}")
 
 
 def _doubts(one: "Prediction") -> str:
@@ -135,13 +154,13 @@ def _doubts(one: "Prediction") -> str:
     return (" (unknown?)" if one.unknown else "") + (" (unsure)" if one.confident is False else "")
 
 
-def _csv(one: "Prediction", top: int, first: bool) -> None:
+def _csv(one: "Prediction", top: int, first: bool, *, nearest: bool) -> None:
     ranked = sorted(one.probabilities.items(), key=lambda item: -item[1])[1:top]
     if first:
         others = [f"{word}{rank}" for rank in range(2, top + 1) for word in ("label", "probability")]
-        _row(
-            ["path", "label", "probability", "unknown", "unknown_score", "set", "confident", "error", *others]
-        )
+        like = ["nearest"] * nearest
+        usual = ["path", "label", "probability", "unknown", "unknown_score", "set", "confident", "error"]
+        _row([*usual, *like, *others])
     more = [cell for label, probability in ranked for cell in (label, f"{probability:.6g}")]
     known = one.error is None
     more += [""] * (2 * (top - 1) - len(more))
@@ -152,11 +171,12 @@ def _csv(one: "Prediction", top: int, first: bool) -> None:
         str(one.unknown).lower() if known else "",
     ]
     row += [f"{one.unknown_score:.6g}" if known else "", _joined(one.set)]
-    row += ["" if one.confident is None else str(one.confident).lower(), one.error or "", *more]
-    _row(row)
+    row += ["" if one.confident is None else str(one.confident).lower(), one.error or ""]
+    row += [_joined([like.path for like in one.nearest or ()])] * nearest
+    _row(row + more)
 
 
-def _joined(names: tuple[str, ...]) -> str:
+def _joined(names: Sequence[str]) -> str:
     """Names with | between them; a | or backslash in a name has a backslash before it."""
     return "|".join(name.replace("\\", "\\\\").replace("|", "\\|") for name in names)
 

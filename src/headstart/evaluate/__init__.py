@@ -8,15 +8,30 @@ from headstart.evaluate.judging import judge, judge_repeats
 from headstart.evaluate.logits import log_softmax, softmax
 from headstart.evaluate.scores import brier, ece, nll
 from headstart.evaluate.sets import prediction_sets, set_threshold
-from headstart.evaluate.unknown import neighbour_distance, reference_rows, unknown_threshold
+from headstart.evaluate.unknown import (
+    Familiar,
+    Strangeness,
+    auroc,
+    fpr95,
+    learn,
+    neighbour_distance,
+    reference_rows,
+    strangeness,
+    unit_rows,
+)
 
 __all__ = [
+    "Familiar",
+    "Strangeness",
     "accuracy_interval",
+    "auroc",
     "brier",
     "confusion",
     "ece",
+    "fpr95",
     "judge",
     "judge_repeats",
+    "learn",
     "log_softmax",
     "macro_f1",
     "mcnemar",
@@ -29,7 +44,8 @@ __all__ = [
     "reference_rows",
     "set_threshold",
     "softmax",
+    "strangeness",
     "temperature",
-    "unknown_threshold",
+    "unit_rows",
     "wilson",
 ]

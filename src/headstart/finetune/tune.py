@@ -25,7 +25,7 @@ from headstart.data.split import deal
 from headstart.data.split import folds as deal_folds
 from headstart.engines import open_engine
 from headstart.errors import TooFewExamples
-from headstart.evaluate import neighbour_distance, nll, paired, reference_rows, softmax, temperature
+from headstart.evaluate import Strangeness, nll, paired, reference_rows, softmax, strangeness, temperature
 from headstart.features.extract import extract
 from headstart.files import make_cache_folder, write_whole
 from headstart.finetune import loop
@@ -34,6 +34,7 @@ from headstart.finetune.thawed import Start, Thawed
 from headstart.finetune.views import RULES as VIEW_RULES
 from headstart.finetune.views import Looks, Views, keep, need, room, seen_once
 from headstart.finetune.wish import Epoch, Material, Policy, trained
+from headstart.heads import one_thread_each
 from headstart.heads._choose import Fitted, Trial, choose
 from headstart.heads._inputs import Inputs
 from headstart.heads.logistic import Logistic
@@ -77,7 +78,7 @@ class Attempt:
     groups: Ints  # [m]
     probabilities: Doubles  # [m, k] of the network to be shipped, calibrated on these pictures
     temperature: float
-    strangeness: Doubles  # [m] distances to the nearest pictures trained on
+    unseen: Strangeness  # of these pictures to the network to be shipped
     before: Doubles  # [m, k] frozen, and
     after: Doubles  # [m, k] trained: temperature and share from the other half of the pictures
     seconds: float
@@ -130,7 +131,7 @@ class Tuned:
 
     spec: Spec
     fitted: Fitted
-    strangeness: Doubles
+    unseen: Strangeness
 
 
 def stages_below(spec: Spec, tune: str) -> int:
@@ -196,7 +197,7 @@ def attempt(material: Material, asked: Asked, budget_s: float = math.inf) -> Att
     return Attempt(
         replace(asked, recipe=recipe), looks, course.state, shares[best], course.epochs, course.best,
         y, groups,
-        softmax(ways[best], warmth), warmth, _strangeness(network, views, features, train, val),
+        softmax(ways[best], warmth), warmth, _unseen(network, views, features, train, val),
         _crosswise([still], y, halves), _crosswise(ways, y, halves), time.perf_counter() - begin,
     )  # fmt: skip
 
@@ -248,7 +249,7 @@ def finish(material: Material, fitted: Fitted, tried: Attempt) -> Tuned:
     loss = nll(tried.truth, tried.probabilities)
     best = Trial("logistic", base.best.depths, base.best.penalty, tried.temperature, loss, right)
     chosen = Fitted(inputs, head, best, base.trials, tried.probabilities, tried.truth, val)
-    return Tuned(spec, chosen, tried.strangeness)
+    return Tuned(spec, chosen, tried.unseen)
 
 
 def _dealt(material: Material, seed: int) -> tuple[Ints, Ints]:
@@ -390,11 +391,15 @@ def _between(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor], share: floa
     return {name: torch.lerp(own, b[name], share) for name, own in a.items()}
 
 
-def _strangeness(network: Thawed, views: Views, features: Features, train: Ints, val: Ints) -> Doubles:
-    """How far unseen pictures lie from those trained on, as the trained network sees both."""
-    some = train[reference_rows([features.digests[int(row)] for row in train])]  # as many as a model keeps
-    known, new = _last(network, views, some), _last(network, views, val)
-    return neighbour_distance(new, known, groups=(features.groups[val], features.groups[some]))
+def _unseen(network: Thawed, views: Views, features: Features, train: Ints, val: Ints) -> Strangeness:
+    """How strange unseen pictures are beside those trained on, as the trained network sees both."""
+    digests = [features.digests[int(row)] for row in train]
+    some = train[reference_rows(digests, features.y[train])]  # as many as a model keeps
+    both = np.concatenate([some, val])
+    rows = np.arange(len(both))
+    pairs = [(rows[: len(some)], rows[len(some) :])]
+    with one_thread_each():
+        return strangeness(_last(network, views, both), features.y[both], pairs)
 
 
 def _last(network: Thawed, views: Views, rows: Ints) -> Halves:

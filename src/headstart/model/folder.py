@@ -22,12 +22,13 @@ from headstart.data.split import COLUMNS
 from headstart.errors import DamagedModel, Misuse
 from headstart.files import digest_bytes, folder_whole, reason
 from headstart.heads._inputs import Inputs
+from headstart.model import unknown
 from headstart.model.card import card
 from headstart.model.model import Model, Part
 from headstart.values import ClassInfo, Spec
 from headstart.version import VERSION
 
-FORMAT = 1
+FORMAT = 2  # 2: several methods tell the unknown
 NOTHING: Mapping[str, bytes] = MappingProxyType({})
 _BACKBONE = "backbone."  # before the names of a trained network's tensors
 JSON, WEIGHTS, SPLIT, CARD = "model.json", "weights.safetensors", "split.csv", "README.md"
@@ -67,8 +68,8 @@ def save(model: Model, target: Path, *, replace: bool, beside: Mapping[str, byte
         "inputs.mean": model.inputs.mean,
         "inputs.scale": model.inputs.scale,
         "sets.scores": model.set_scores,
-        "unknown.references": model.references,
     } | {f"head.{name}": array for name, array in model.head.arrays().items()}
+    arrays |= unknown.to_arrays(model.familiar)
     if is_trained(model.backbone):
         arrays |= {f"{_BACKBONE}{name}": array for name, array in _trained(model.backbone).items()}
     files = {
@@ -84,7 +85,7 @@ def save(model: Model, target: Path, *, replace: bool, beside: Mapping[str, byte
         "features": model.features,
         "head": {"name": model.head.name, "start": model.inputs.start, "stop": model.inputs.stop},
         "calibration": {"temperature": model.temperature},
-        "thresholds": {"unknown": model.unknown_threshold},
+        "thresholds": {"unknown": unknown.to_json(model.familiar)},
         "report": model.report,
         "libraries": {"python": platform.python_version()} | {name: _version(name) for name in _LIBRARIES},
         "files": {name: digest_bytes(data) for name, data in files.items()},
@@ -156,7 +157,8 @@ def _document(path: Path) -> dict[str, Any]:
 def _model(document: dict[str, Any], arrays: dict[str, Any], split: bytes) -> Model:
     head = document["head"]
     inputs = Inputs(head["start"], head["stop"], arrays.pop("inputs.mean"), arrays.pop("inputs.scale"))
-    set_scores, references = arrays.pop("sets.scores"), arrays.pop("unknown.references")
+    set_scores = arrays.pop("sets.scores")
+    familiar = unknown.from_parts(document["thresholds"]["unknown"], arrays)
     spec = spec_from_json(document["backbone"])
     if is_trained(spec):
         names = [name for name in arrays if name.startswith(_BACKBONE)]
@@ -171,8 +173,7 @@ def _model(document: dict[str, Any], arrays: dict[str, Any], split: bytes) -> Mo
         head=heads.get(head["name"]).from_arrays(own),
         temperature=document["calibration"]["temperature"],
         set_scores=set_scores,
-        references=references,
-        unknown_threshold=document["thresholds"]["unknown"],
+        familiar=familiar,
         report=document["report"],
         manifest=_manifest(split),
     )
@@ -197,9 +198,9 @@ def _check(model: Model, own: dict[str, Any]) -> None:
         raise ValueError(
             f"inputs {model.inputs.start} to {model.inputs.stop} of {model.backbone.depths[-1].stop}"
         )
-    numbers = (model.temperature, model.unknown_threshold)
-    if not all(isinstance(one, float) and math.isfinite(one) for one in numbers) or model.temperature <= 0:
-        raise ValueError(f"temperature and threshold {numbers} are not numbers that can be")
+    warmth = model.temperature
+    if not isinstance(warmth, float) or not 0 < warmth < math.inf:
+        raise ValueError(f"temperature {warmth!r} is not a number that can be")
     if not isinstance(model.report, dict) or not model.report.keys() >= _REPORT:
         raise ValueError("the report is not that of a training run")
     if own.keys() != model.head.arrays().keys():
@@ -212,11 +213,8 @@ def _check(model: Model, own: dict[str, Any]) -> None:
     for name, (array, shape) in wanted.items():
         if array.shape != shape or array.dtype != np.float32 or not np.isfinite(array).all():
             raise ValueError(f"array {name!r} is {array.dtype}{array.shape}, wanted finite float32{shape}")
-    rows = model.references
-    if rows.ndim != 2 or rows.shape[1] != model.backbone.dim or rows.dtype != np.float16:
-        raise ValueError(f"references {rows.dtype}{rows.shape}, wanted float16[r, {model.backbone.dim}]")
-    if not np.isfinite(rows).all():
-        raise ValueError("references are not finite")
+    trained = [at for at, part in enumerate(model.manifest) if part.part == "train"]
+    unknown.check(model.familiar, model.backbone.dim, np.array(trained, dtype=np.int64))
 
 
 def _list(found: Any) -> list[Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headstart.evaluate import prediction_sets, softmax
+from headstart.evaluate import Familiar, prediction_sets, softmax, unit_rows
 from headstart.evaluate.sets import upper_quantile
 from headstart.heads import Head
 from headstart.heads._inputs import Inputs
@@ -17,7 +17,6 @@ from headstart.values import ClassInfo, Doubles, Floats, Halves, Spec
 if TYPE_CHECKING:
     from headstart.model.predict import Prediction
 
-NEIGHBOURS = 5  # whose mean similarity tells how familiar a picture is
 COVERAGE = 0.95  # of the sets of classes, unless asked otherwise
 
 
@@ -32,13 +31,26 @@ class Part:
     part: str
 
 
+@dataclass(frozen=True)
+class Neighbour:
+    """A training picture that resembles the one asked about."""
+
+    path: str  # as in split.csv
+    label: str
+    distance: float  # 1 - cosine of the last layer's features: 0 (the same) to 2
+
+    def to_json(self) -> dict[str, Any]:
+        """As under `nearest` in `predict --format jsonl`."""
+        return {"path": self.path, "label": self.label, "distance": self.distance}
+
+
 @dataclass(frozen=True, eq=False)
 class Answers:
     """What a model says of n pictures, row by row."""
 
     logits: Floats  # [n, k] before calibration
     probabilities: Doubles  # [n, k] calibrated
-    unknown_score: Doubles  # [n] 0 (the very picture) to 2; distance to the nearest training pictures
+    unknown_score: Doubles  # [n] 0: as strange as the middling known picture; above 1: unknown
     unknown: Sequence[bool]  # [n]
 
 
@@ -54,20 +66,28 @@ class Model:
     head: Head
     temperature: float
     set_scores: Floats  # [m] 1 - probability of the truth, of training pictures by fits without them
-    references: Halves  # [r, dim] last-layer features of training pictures, length one
-    unknown_threshold: float
+    familiar: Familiar  # what new pictures are compared with to tell the unknown
     report: dict[str, Any]  # the document of `train --json`
     manifest: tuple[Part, ...]  # split.csv
 
     def predict(
-        self, paths: str | Path | Iterable[str | Path], *, coverage: float = COVERAGE, device: str = "cpu"
+        self,
+        paths: str | Path | Iterable[str | Path],
+        *,
+        coverage: float = COVERAGE,
+        nearest: int = 0,
+        device: str = "cpu",
     ) -> list["Prediction"]:
-        """Answers for picture files, in the order asked; one path gives a list of one."""
+        """Answers for picture files, in the order asked; one path gives a list of one.
+
+        With `nearest`, each tells so many of the training pictures that are most like it.
+        """
         from headstart.engines import open_engine
         from headstart.model.predict import predict
 
         asked = [paths] if isinstance(paths, str | Path) else paths
-        return list(predict(self, asked, open_engine(self.backbone, device), coverage=coverage))
+        engine = open_engine(self.backbone, device)
+        return list(predict(self, asked, engine, coverage=coverage, nearest=nearest))
 
     def evaluate(self, data: str | Path, *, device: str = "cpu") -> dict[str, Any]:
         """The document of `evaluate --json` for other labelled data; see `model.measure`."""
@@ -93,9 +113,27 @@ class Model:
     def answer(self, x: Halves) -> Answers:
         """Answers for features [n, all depths]. A picture's bits do not depend on its neighbours."""
         logits = self.head.logits(self.inputs.of(x))
-        scores = np.array([self._strangeness(row) for row in self._last(x)], dtype=np.float64)
-        unknown = [bool(score > self.unknown_threshold) for score in scores]
+        scores = np.array([self._strangeness(row[None]) for row in self._last(x)], dtype=np.float64)
+        unknown = [bool(score > 1) for score in scores]
         return Answers(logits, softmax(logits, self.temperature), scores, unknown)
+
+    def nearest(self, x: Halves, count: int) -> list[tuple[Neighbour, ...]]:
+        """For features [n, all depths] the most similar of the training pictures kept, nearest first.
+
+        At most 2,000 training pictures are kept (see `evaluate.reference_rows`).
+        """
+        found = []
+        for row in self._last(x):
+            distances = 1 - (self.familiar.wide @ unit_rows(row[None])[0]).astype(np.float64)
+            order = np.argsort(distances, kind="stable")[:count]
+            parts = [self.manifest[int(self.familiar.rows[at])] for at in order]
+            found.append(
+                tuple(
+                    Neighbour(part.path, part.label, round(float(np.clip(distances[at], 0, 2)), 6))
+                    for part, at in zip(parts, order, strict=True)
+                )
+            )
+        return found
 
     def sets(self, probabilities: Doubles, coverage: float = COVERAGE) -> list[tuple[str, ...]]:
         """For each row the classes, likeliest first, that together hold the truth as often as asked.
@@ -115,14 +153,10 @@ class Model:
         return x[:, last.start : last.stop].astype(np.float32)
 
     def _strangeness(self, row: Floats) -> float:
-        """1 - mean cosine to the nearest references (Sun et al. 2022, arXiv:2204.06507, with a mean)."""
-        length = float(np.sqrt(np.vdot(row, row)))
-        if length == 0 or len(self._wide) == 0:
-            return 1.0
-        cosines = self._wide @ (row / np.float32(length))
-        nearest = np.sort(cosines)[-NEIGHBOURS:]
-        return round(float(np.clip(1 - nearest.mean(dtype=np.float64), 0, 2)), 6)
+        """Of one picture [1, dim]: alone, so that its bits do not depend on others."""
+        middle, limit = self._marks
+        return round(float((self.familiar.raw(unit_rows(row))[0] - middle) / (limit - middle)), 6)
 
     @cached_property
-    def _wide(self) -> Floats:
-        return self.references.astype(np.float32)
+    def _marks(self) -> tuple[float, float]:
+        return self.familiar.middle, self.familiar.limit

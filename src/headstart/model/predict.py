@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from headstart.engines import Engine
+from headstart.errors import Misuse
 from headstart.features import pipeline
 from headstart.modalities.image import LIMIT_PX
-from headstart.model.model import COVERAGE, Model
+from headstart.model.model import COVERAGE, Model, Neighbour
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,10 @@ class Prediction:
     title: str
     url: str
     confident: bool | None = None  # whether the probability reaches what was asked; None: nothing was asked
+    nearest: tuple[Neighbour, ...] | None = None  # None: not asked for
 
     def to_json(self) -> dict[str, Any]:
-        """As in `predict --format jsonl`. Title and link only where the class has them."""
+        """As in `predict --format jsonl`. Title and link where the class has them, `nearest` where asked."""
         if self.error is not None:
             return {"path": self.path, "error": self.error}
         found: dict[str, Any] = {
@@ -42,25 +44,31 @@ class Prediction:
         }
         if self.confident is not None:
             found["confident"] = self.confident
+        if self.nearest is not None:
+            found["nearest"] = [one.to_json() for one in self.nearest]
         return found | {key: value for key, value in (("title", self.title), ("url", self.url)) if value}
 
 
-def predict(
+def predict(  # noqa: PLR0913  what may be asked of an answer
     model: Model,
     paths: Iterable[str | Path],
     engine: Engine,
     *,
     coverage: float = COVERAGE,
     min_confidence: float | None = None,
+    nearest: int = 0,
     limit_px: int = LIMIT_PX,
 ) -> Generator[Prediction, None, None]:
     """One Prediction per path, in order; `paths` may be endless. Nothing is kept in the store.
 
     Answers with a probability below `min_confidence` are marked; their label stays.
+    With `nearest`, each tells so many of the training pictures that are most like it.
 
     Raises:
-        Misuse: `coverage` is not above 0 and at most 1.
+        Misuse: `coverage` is not above 0 and at most 1, or `nearest` is below 0.
     """
+    if nearest < 0:
+        raise Misuse(f"nearest must be 0 or more pictures; got {nearest}.")
     names: dict[int, str] = {}
 
     def files() -> Generator[Path, None, None]:
@@ -92,6 +100,7 @@ def predict(
                 info.title if info else "",
                 info.url if info else "",
                 None if min_confidence is None else bool(row[best] >= min_confidence),
+                model.nearest(item.kept.x[None], nearest)[0] if nearest else None,
             )
     finally:
         items.close()

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+
 from headstart import backbones
 from headstart.data.check import ordered
 from headstart.data.facts import facts as facts_of
@@ -21,9 +23,10 @@ from headstart.heads import one_thread_each
 from headstart.heads._choose import choose
 from headstart.look import Look, look
 from headstart.modalities.image import LIMIT_PX
-from headstart.trust import curve, shortcuts, suspects, weak
+from headstart.model.model import Model
+from headstart.trust import curve, sets, shortcuts, suspects, unknown, weak
 from headstart.trust.evidence import Evidence, Judged
-from headstart.values import Finding, Part, Split
+from headstart.values import Features, Finding, Part, Split
 
 T = TypeVar("T")
 NOBODY: frozenset[str] = frozenset()
@@ -40,17 +43,22 @@ class Trust:
 
 def examine(
     evidence: Evidence,
-    known: Judged,
+    model: Model,
+    features: Features,
+    tested: Judged | None,
     held_back: Judged | None,
     *,
     confirmed: frozenset[str] = NOBODY,
 ) -> Trust:
     """Look into everything that needs no further picture.
 
-    `known` are the pictures that judge the model; `held_back` all that it was not fitted on and whose labels
-    may be wrong (the test and validation parts). Paths in `confirmed` are never suspects.
+    `features` are all pictures as the model's own network sees them. The model is judged by its answers on the test part, `tested`, or else by those of the fits without each
+    picture; `held_back` are all that it was not fitted on and whose labels may be wrong (the test and
+    validation parts). Paths in `confirmed` are never suspects.
     """
     clock: dict[str, float] = {}
+    known = tested or evidence.left_out()
+    classes = evidence.examples.classes
 
     def timed(name: str, work: Callable[[], T]) -> T:
         begin = time.perf_counter()
@@ -63,10 +71,12 @@ def examine(
         short = timed("shortcuts", lambda: shortcuts.find(evidence.features, evidence.facts))
         grown = timed("curve", lambda: curve.learn(evidence))
         spots = timed("weak", lambda: weak.find(evidence, known))
-    classes = evidence.examples.classes
+    scores = model.set_scores.astype(np.float64) if tested else None
     document = {
         "reliability": _bins(known),
         "abstain": _abstain(known),
+        "sets": sets.told(known.probabilities, known.y, known.groups, classes, scores),
+        "unknown": unknown.told(model, features.x[tested.rows] if tested else None),
         "suspects": doubted.to_json(),
         "shortcuts": [one.to_json() for one in short],
         "curve": grown.to_json() if grown else None,

@@ -88,7 +88,7 @@ def to_label_next(
         unit = _unit(wide.astype(np.float32))
         learnt = {part.digest for part in model.manifest}
         known = np.array([digest in learnt for digest in read.digests])
-        reference = model.references.astype(np.float32)
+        reference = _unit(model.familiar.references.astype(np.float32))
         for at in range(0, len(unit) if len(reference) else 0, BLOCK):
             known[at : at + BLOCK] |= (unit[at : at + BLOCK] @ reference.T).max(1) >= SAME
         known = np.isin(groups, groups[known])
