@@ -52,9 +52,10 @@ def examine(
 ) -> Trust:
     """Look into everything that needs no further picture.
 
-    `features` are all pictures as the model's own network sees them. The model is judged by its answers on the test part, `tested`, or else by those of the fits without each
-    picture; `held_back` are all that it was not fitted on and whose labels may be wrong (the test and
-    validation parts). Paths in `confirmed` are never suspects.
+    `features` are all pictures as the model's own network sees them. The model is judged by its answers on
+    the test part, `tested`, or else by those of the fits without each picture; `held_back` are all that it
+    was not fitted on and whose labels may be wrong (the test and validation parts). Paths in `confirmed` are
+    never suspects.
     """
     clock: dict[str, float] = {}
     known = tested or evidence.left_out()
