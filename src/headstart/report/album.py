@@ -1,11 +1,9 @@
 """The pictures of a page: each is embedded once, as a class of the style sheet, and used wherever wanted."""
 
-import base64
 from collections.abc import Iterable
-from functools import cached_property
 from typing import Any
 
-from headstart.report.markup import mark, percent, text
+from headstart.report.markup import mark, sure, text
 from headstart.report.material import Judged, Material
 
 
@@ -24,15 +22,6 @@ class Album:
         own = self.material.classes[label]
         info = self.material.infos.get(own)
         return info.title if info and info.title else own
-
-    @cached_property
-    def css(self) -> str:
-        """The pictures themselves."""
-        lines = [
-            f".t{self._thumb[path]}{{background-image:url(data:image/jpeg;base64,{base64.b64encode(data).decode()})}}"
-            for path, data in self.material.thumbs.items()
-        ]
-        return "".join(lines)
 
     def has(self, path: str) -> bool:
         """Whether this picture is embedded."""
@@ -66,7 +55,7 @@ class Album:
         kind = "good" if one.is_right else "bad"
         return (
             f'<span class="answer {kind}">{mark(right=one.is_right)}{text(self.name(label))} '
-            f"{percent(probability, 0)}</span>"
+            f"{text(sure(probability))}</span>"
         )
 
     def data(self) -> dict[str, Any]:

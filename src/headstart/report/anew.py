@@ -15,9 +15,9 @@ from headstart.look import scan_all
 from headstart.modalities.image import LIMIT_PX
 from headstart.model.folder import JSON, load
 from headstart.report.gather import answered, gather
+from headstart.report.making import NONE
 from headstart.report.material import Answered
 from headstart.report.page import render
-from headstart.report.making import NONE
 from headstart.values import Features, Part, Split
 
 PARTS: dict[str, Part] = {"train": "train", "val": "val", "test": "test"}

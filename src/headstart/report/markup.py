@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 MINUS = "\N{MINUS SIGN}"
+SPACE = "\N{NO-BREAK SPACE}"
 
 
 class Cell(NamedTuple):
@@ -17,7 +18,8 @@ class Cell(NamedTuple):
 
 def text(said: object) -> str:
     """Any text as HTML, in elements and in attributes; what cannot be printed becomes a replacement sign."""
-    return html.escape("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(said)))
+    seen = (c if c.isprintable() or c == SPACE else "\N{REPLACEMENT CHARACTER}" for c in str(said))
+    return html.escape("".join(seen))
 
 
 def script_json(document: Any) -> str:
@@ -34,7 +36,18 @@ def percent(share: float, digits: int = 1) -> str:
     """
     said = f"{100 * abs(share):.{digits}f}"
     said = said if float(said) < 100 else "100"
-    return f"{MINUS if share < 0 else ''}{said}\N{NO-BREAK SPACE}%"
+    return f"{MINUS if share < 0 else ''}{said}{SPACE}%"
+
+
+def sure(probability: float) -> str:
+    """A probability as whole per cents, which never says that it is certain.
+
+    >>> sure(0.998), sure(0.004), sure(0.51)
+    ('>\u00a099\u00a0%', '<\u00a01\u00a0%', '51\u00a0%')
+    """
+    if probability > 0.995:
+        return f">{SPACE}99{SPACE}%"
+    return f"<{SPACE}1{SPACE}%" if probability < 0.005 else percent(probability, 0)
 
 
 def between(ends: Sequence[float]) -> str:

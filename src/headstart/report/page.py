@@ -11,6 +11,7 @@ from headstart.report import sections, trusted
 from headstart.report.album import Album
 from headstart.report.markup import script_json, text
 from headstart.report.material import Material
+from headstart.report.thumbs import as_css
 from headstart.version import VERSION
 
 Shown = tuple[str, str, str]  # anchor, name in the navigation, HTML; "" where there is nothing to show
@@ -45,7 +46,7 @@ def render(material: Material) -> bytes:
         ("cost", "Time and cost", sections.cost(album)),
         ("made", "How it was made", sections.made(album)),
     ]
-    return whole(f"Report: {material.report['model']}", shown, css=album.css, data=album.data())
+    return whole(f"Report: {material.report['model']}", shown, css=as_css(material.thumbs), data=album.data())
 
 
 def whole(title: str, shown: Sequence[Shown], *, css: str, data: dict[str, Any]) -> bytes:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from headstart.report.markup import text
 
 WIDTH, HEIGHT = 400, 260
-LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 42  # around the field
+LEFT, RIGHT, TOP, BOTTOM = 46, 22, 12, 42  # around the field
 ROW = 26  # pixels of a line of `intervals`
 LONGEST = 18  # letters of a name in `intervals`
 SHAPES = 4  # of the points of a map, see `point`
@@ -21,7 +21,7 @@ class Axis:
 
     low: float
     high: float
-    title: str
+    title: str = ""
     is_share: bool = False  # per cent at its ticks
 
 
@@ -86,7 +86,7 @@ def chart(title: str, told: str, x: Axis, y: Axis, lines: Sequence[Line]) -> str
                 )
             parts.append(f'<circle class="fill {line.kind}" cx="{px:.1f}" cy="{py:.1f}" r="3"/>')
     legend = "".join(f'<span class="key {line.kind}">{text(line.name)}</span>' for line in lines if line.name)
-    return _figure(f"{title} ({y.title})", told, f"0 0 {WIDTH} {HEIGHT}", "".join(parts), legend)
+    return _figure(title, told, f"0 0 {WIDTH} {HEIGHT}", "".join(parts), legend)
 
 
 def intervals(title: str, told: str, rows: Sequence[tuple[str, Point]], low: float = 0.0) -> str:

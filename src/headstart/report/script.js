@@ -2,7 +2,7 @@
 (() => {
   const found = document.getElementById("facts");
   const data = found ? JSON.parse(found.textContent) : { classes: [], pics: [] };
-  const per = (p) => (p / 10).toFixed(p >= 995 || p < 95 ? 1 : 0) + "\u00a0%";
+  const per = (p) => (p > 995 ? ">\u00a099" : p < 5 ? "<\u00a01" : Math.round(p / 10)) + "\u00a0%";
 
   // Text only ever goes in as text: nothing here writes HTML.
   const make = (tag, kind, said) => {

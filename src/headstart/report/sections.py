@@ -22,6 +22,7 @@ from headstart.report.markup import (
     percent,
     section,
     share,
+    sure,
     table,
     text,
     words,
@@ -232,7 +233,7 @@ def before(album: Album) -> str:
     cards = []
     for one in chosen:
         guesses = "".join(
-            f"<li><span>{text(name)}</span><span>{percent(p, 0)}</span></li>" for name, p in one.guesses
+            f"<li><span>{text(name)}</span><span>{text(sure(p))}</span></li>" for name, p in one.guesses
         )
         cards.append(
             f'<article class="card">{album.picture(one.path)}<div><h3>{text(album.name(one.truth))}</h3>'
@@ -521,7 +522,7 @@ def tuning(album: Album) -> str:
         return ""
     body = []
     for one in found:
-        title = f"{one['stages_frozen']} stages frozen, {one['augment']} augmentation"
+        title = f"Log-loss: {one['stages_frozen']} stages frozen, {one['augment']} augmentation"
         epochs = one["epochs"]
         trained = [Point(e["number"], e["loss"]) for e in epochs if e["loss"] is not None]
         held = [Point(e["number"], e["val_nll"]) for e in epochs if e["val_nll"] is not None]
@@ -531,7 +532,7 @@ def tuning(album: Album) -> str:
             last = max(p.x for p in trained + held)
             body.append(
                 plots.chart(
-                    title, told, Axis(0, last, "epoch"), Axis(0, max(both) * 1.05, "log-loss"),
+                    title, told, Axis(0, last, "epoch"), Axis(0, max(both) * 1.05),
                     [Line("on what it learns from", trained, "a"), Line("on pictures kept aside", held, "b")],
                 )
             )  # fmt: skip

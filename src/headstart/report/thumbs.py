@@ -1,5 +1,6 @@
 """Small pictures for the report: the square that the network gets, as JPEG."""
 
+import base64
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -52,6 +53,14 @@ def jpeg(data: bytes, preprocess: Preprocess, limit_px: int) -> bytes:
     pixels = decode(data, preprocess, limit_px=limit_px).pixels
     Image.fromarray(pixels).save(out, "JPEG", quality=QUALITY)
     return out.getvalue()
+
+
+def as_css(pictures: Mapping[str, bytes]) -> str:
+    """Pictures as classes of a style sheet, t0, t1 … in their order: each is embedded once."""
+    return "".join(
+        f".t{at}{{background-image:url(data:image/jpeg;base64,{base64.b64encode(data).decode()})}}"
+        for at, data in enumerate(pictures.values())
+    )
 
 
 def _affordable(paths: Sequence[str], made: Sequence[bytes | None]) -> dict[str, bytes]:

@@ -16,6 +16,7 @@ from headstart.report.markup import (
     percent,
     section,
     share,
+    sure,
     table,
     text,
     words,
@@ -57,7 +58,7 @@ def reliability(album: Album) -> str:
         f"Points on the diagonal: when it says 90 %, it is right nine times in ten. On average it is off by {percent(off)}.",
         plots.chart(
             "How sure it is, and how often it is right", told,
-            Axis(low, 1, "how sure it said to be", is_share=True), Axis(low, 1, "right", is_share=True),
+            Axis(low, 1, "how sure it said to be", is_share=True), Axis(low, 1, is_share=True),
             [
                 Line("", [Point(low, low), Point(1, 1)], "faint", is_dashed=True),
                 Line("measured, with 95 % interval", points, "a"),
@@ -98,7 +99,7 @@ def abstain(album: Album) -> str:
         text(lead),
         plots.chart(
             "Right answers against the share answered", told,
-            Axis(min(0.5, rows[0]["kept"]), 1, "share answered by the model", is_share=True), Axis(low, 1, "right", is_share=True),
+            Axis(min(0.5, rows[0]["kept"]), 1, "share answered by the model", is_share=True), Axis(low, 1, is_share=True),
             [Line("measured, with 95 % interval", points, "a", has_band=True)],
         ),
         details("In numbers", table("What --min-confidence brings", head, cells)),
@@ -133,7 +134,7 @@ def suspects(album: Album) -> str:
     tiles = "".join(
         album.tile(
             one["path"],
-            f"labelled <b>{text(one['label'])}</b><br>rather {text(one['suggested'])} ({percent(one['other'], 0)})",
+            f"labelled <b>{text(one['label'])}</b><br>rather {text(one['suggested'])} ({text(sure(one['other']))})",
         )
         for one in rows[:SUSPECTS]
         if album.has(one["path"])
@@ -234,7 +235,7 @@ def curve(album: Album) -> str:
     body = [
         plots.chart(
             "Right answers against training pictures", told, Axis(0, everything[-1].x, "training pictures"),
-            Axis(low, 1, "right", is_share=True), lines,
+            Axis(low, 1, is_share=True), lines,
         )
     ]  # fmt: skip
     rows = [
