@@ -9,6 +9,7 @@ import numpy as np
 from headstart.backbones import source
 from headstart.evaluate import neighbour_distance, softmax
 from headstart.files import digest_bytes
+from headstart.heads import one_thread_each
 from headstart.heads._choose import Fitted
 from headstart.modalities.image import LIMIT_PX
 from headstart.model.model import Model
@@ -21,11 +22,11 @@ TOP = 5  # of the source network's guesses
 ANSWERS = 3  # of the model
 WORST = 12  # mistakes that are shown with their nearest training pictures
 NEAREST = 3
-ON_MAP = 500
+ON_MAP = 400
 LISTED = 3000  # judged pictures that the page knows by name; of more all mistakes and the first of the rest
 EACH_CLASS, SHEET = 6, 96  # pictures of a class on the contact sheet, and of all
 SETS, IN_SET = 12, 4  # findings whose pictures are shown, and pictures of each
-SUSPECTS, STRANGEST, GROUPS, IN_GROUP, TOLD = 24, 8, 4, 6, 12
+SUSPECTS, STRANGEST, GROUPS, IN_GROUP, TOLD, WRONG = 24, 8, 4, 6, 12, 4
 LIBRARIES = ("numpy", "openvino", "pillow", "scikit-learn", "timm", "torch")
 
 
@@ -69,7 +70,8 @@ def gather(  # noqa: PLR0913  all that `train` has at its end
         for at, row in enumerate(rows)
     )
     shown = _on_map(features.y[rows])
-    places = layout(last[rows[shown]]) if len(shown) else np.zeros((0, 2))
+    with one_thread_each():
+        places = layout(last[rows[shown]]) if len(shown) else np.zeros((0, 2))
     mapped = tuple((int(at), float(x), float(y)) for at, (x, y) in zip(shown, places, strict=True))
     known = {
         path: (int(label), part)
@@ -194,12 +196,14 @@ def before_after(judged: tuple[Judged, ...]) -> list[Judged]:
     """Pictures for the comparison with the source network: right ones of every class, and some mistakes."""
     if not any(one.guesses for one in judged):
         return []
-    chosen: dict[int, Judged] = {}
+    first: dict[int, Judged] = {}
     for one in judged:
-        if one.is_right and one.truth not in chosen:
-            chosen[one.truth] = one
-    wrong = [one for one in judged if not one.is_right]
-    return [*list(chosen.values())[: TOLD - min(4, len(wrong))], *wrong[:4]]
+        if one.is_right and one.truth not in first:
+            first[one.truth] = one
+    wrong = [one for one in judged if not one.is_right][:WRONG]
+    right, room = list(first.values()), TOLD - len(wrong)
+    spread = [right[at * len(right) // room] for at in range(room)] if len(right) > room else right
+    return [*spread, *wrong]
 
 
 def strangest(judged: tuple[Judged, ...]) -> list[Judged]:

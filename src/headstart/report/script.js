@@ -159,12 +159,4 @@
       if (first) first.tabIndex = 0;
     });
   }
-
-  // Paper shows what is folded.
-  addEventListener("beforeprint", () => {
-    for (const one of document.querySelectorAll("details[data-print]:not([open])")) { one.open = true; one.dataset.shut = ""; }
-  });
-  addEventListener("afterprint", () => {
-    for (const one of document.querySelectorAll("details[data-shut]")) { one.open = false; delete one.dataset.shut; }
-  });
 })();

@@ -45,6 +45,7 @@ KINDS = {
     "label-suspect": "Suspicious labels",
     "ignored": "Passed over",
 }
+HEAD = ("class", "pictures", "recognised", "95 % interval", "right when said", "F1")
 TOLD = 30  # findings of a kind that are written out
 
 
@@ -70,7 +71,6 @@ def verdict(album: Album) -> str:
         how = f"Measured on {count(n, 'picture')} of the test part: right on {right:.0f}."
     else:
         how = f"Cross-validated: each of {count(n, 'picture')} answered by models that had seen neither it nor its twins."
-    sure = "We are 95 % sure that it is right on between "
     tiles = [
         ("accuracy", percent(score["accuracy"]), f"95 % interval {between(score['accuracy_ci95'])}"),
         ("classes", f"{len(report['classes']):,}", f"{count(report['data']['used'], 'picture')} used"),
@@ -101,11 +101,9 @@ def verdict(album: Album) -> str:
     body = [
         f'<p class="claim">{text(of_so_many(score))}.</p>',
         paragraph(
-            text(how)
-            + " "
-            + text(sure)
-            + text(between(score["accuracy_ci95"]))
-            + " of new pictures like these."
+            text(
+                f"{how} With 95 % confidence it is right on {between(score['accuracy_ci95'])} of new pictures like these."
+            )
         ),
         f'<dl class="tiles">{blocks}</dl>',
         *_cautions(report, score),
@@ -153,10 +151,16 @@ def data(album: Album) -> str:
     own: dict[int, list[str]] = {}
     for path in sheet(of.known):
         own.setdefault(of.known[path][0], []).append(path)
-    shown = "".join(
-        f'<div class="row"><h4>{_linked(album, label)}</h4>{album.strip(paths)}</div>'
-        for label, paths in own.items()
-    )
+    if all(len(paths) == 1 for paths in own.values()):
+        tiles = (
+            album.tile(paths[0], _linked(album, label)) for label, paths in own.items() if album.has(paths[0])
+        )
+        shown = f'<div class="tiles-of">{"".join(tiles)}</div>'
+    else:
+        shown = "".join(
+            f'<div class="row"><h4>{_linked(album, label)}</h4>{album.strip(paths)}</div>'
+            for label, paths in own.items()
+        )
     parts = Counter((label, part) for label, part in of.known.values())
     names = [part for part in ("train", "val", "test") if used[part]]
     rows = [
@@ -241,8 +245,8 @@ def before(album: Album) -> str:
             f'<p class="small">Your model says</p><p>{album.answer(one)}</p></div></article>'
         )
     lead = (
-        f"{text(of.backbone.title)} learnt other classes from other pictures: on the left what it called yours "
-        "with its own words. It had never heard of your classes; the new head learnt them from what it sees."
+        f"{text(of.backbone.title)} was trained on other pictures and other classes: this is what it takes yours for, in "
+        "its own words. The new head learnt your words for what it sees."
     )
     return section("before", "Before and after", lead, f'<div class="cards">{"".join(cards)}</div>')
 
@@ -339,13 +343,13 @@ def classes(album: Album) -> str:
     title = "Share of each class recognised, with 95 % interval"
     if len(bars) > BARS:
         title += f" (the weakest {BARS})"
-    head = ("class", "pictures", "recognised", "95 % interval", "right when said", "F1")
+    whole = table("Classes: choose a heading to sort", HEAD, rows, can_sort=True)
     return section(
         "classes",
         "Class by class",
         text(lead),
         plots.intervals(title, told, bars[:BARS], float(low)),
-        table("Classes: choose a heading to sort", head, rows, can_sort=True),
+        details(f"All {len(rows)} classes", whole) if len(rows) > BARS else whole,
         paragraph("Intervals are Wilson's, one class at a time; with few pictures they are wide.", "small"),
     )
 
