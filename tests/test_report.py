@@ -237,6 +237,19 @@ def test_the_verdict_counts_pictures(accuracy: float, ends: tuple[float, float],
     assert of_so_many({"accuracy": accuracy, "accuracy_ci95": ends}) == said
 
 
+def test_the_verdict_leaves_twins_of_training_pictures_out() -> None:
+    """What has a twin in training has been seen; where all have, nothing is known."""
+    of = reporting.material()
+    said = render(of).decode()
+    assert "Right on 15 of 20 pictures it has not seen; between 12 and 17 of 20" in said
+    assert "1 test picture of 48 have a twin" in said
+    without = render(replace(of, report=of.report | {"leaked": 0, "test_without_leaks": None})).decode()
+    assert of_so_many(of.report["test"]) in without
+    seen = render(replace(of, report=of.report | {"leaked": 48, "test_without_leaks": None})).decode()
+    assert "Nothing is known about pictures it has not seen" in seen
+    assert "Right on" not in seen
+
+
 def test_nothing_is_loaded_from_elsewhere() -> None:
     page = render(reporting.material())
     for _, name, value in Seen(page).values:

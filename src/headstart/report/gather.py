@@ -55,7 +55,7 @@ def gather(  # noqa: PLR0913  all that `train` has at its end
     last = features.last()
     own = source.guesses(model.backbone, last[rows])
     train = split.rows("train")
-    near = _nearest(features, rows, _worst(features.y[rows], probabilities), train)
+    near = _nearest(features, rows, most_surprising(features.y[rows], probabilities), train)
     is_new = split.parts and bool(len(rows)) and split.parts[int(rows[0])] == "test"
     strange = neighbour_distance(last[rows], model.references) if is_new else None
     judged = tuple(
@@ -115,7 +115,7 @@ def _listed(y: Ints, found: Answered) -> tuple[Ints, Doubles]:
     return found.rows[chosen], found.probabilities[chosen]
 
 
-def _worst(y: Ints, probabilities: Doubles) -> Ints:
+def most_surprising(y: Ints, probabilities: Doubles) -> Ints:
     """Positions of the most surprising mistakes, the worst first."""
     wrong = np.flatnonzero(probabilities.argmax(1) != y)
     return wrong[np.argsort(probabilities[wrong, y[wrong]], kind="stable")][:WORST]

@@ -5,11 +5,17 @@ from types import MappingProxyType
 
 from headstart.heads._choose import Fitted
 from headstart.model.model import Model
-from headstart.report.gather import answered, gather, here
+from headstart.report.gather import answered, gather, here, most_surprising
 from headstart.report.page import render
-from headstart.values import Examples, Features, Split
+from headstart.values import Examples, Features, Ints, Split
 
 NONE: Mapping[str, bytes] = MappingProxyType({})
+
+
+def worst(features: Features, split: Split, fitted: Fitted) -> Ints:
+    """Rows of the most surprising mistakes, the worst first: the ones that heat maps are wanted of."""
+    found = answered(fitted, features, split)
+    return found.rows[most_surprising(features.y[found.rows], found.probabilities)]
 
 
 def write(

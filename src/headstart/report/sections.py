@@ -65,16 +65,23 @@ def of_so_many(score: dict[str, Any]) -> str:
 def verdict(album: Album) -> str:
     """How good it is, in one sentence and then in numbers."""
     report = album.material.report
-    score = score_of(report)
-    n, right = score["n"], score["accuracy"] * score["n"]
+    whole = score_of(report)
+    score = (
+        report["test_without_leaks"] or whole
+    )  # a twin of a training picture is no picture it has not seen
+    n = score["n"]
     if report["test"]:
-        how = f"Measured on {count(n, 'picture')} of the test part: right on {right:.0f}."
+        how = f"Measured on {count(n, 'picture')} of the test part: right on {score['accuracy'] * n:.0f}."
     else:
         how = f"Cross-validated: each of {count(n, 'picture')} answered by models that had seen neither it nor its twins."
     tiles = [
         ("accuracy", percent(score["accuracy"]), f"95 % interval {between(score['accuracy_ci95'])}"),
         ("classes", f"{len(report['classes']):,}", f"{count(report['data']['used'], 'picture')} used"),
-        ("mistakes", f"{n - right:.0f}", f"of {count(n, 'picture')} judged"),
+        (
+            "mistakes",
+            number(round((1 - whole["accuracy"]) * whole["n"], 1)),
+            f"of {count(whole['n'], 'picture')} judged",
+        ),
         ("trained in", _time(report["seconds"]["total"]), f"{report['backbone']}, head {report['head']}"),
     ]
     blocks = "".join(
@@ -98,8 +105,10 @@ def verdict(album: Album) -> str:
             ),
         )
     ]
+    seen = report["leaked"] and not report["test_without_leaks"]
+    claim = "Nothing is known about pictures it has not seen" if seen else of_so_many(score)
     body = [
-        f'<p class="claim">{text(of_so_many(score))}.</p>',
+        f'<p class="claim">{text(claim)}.</p>',
         paragraph(
             text(
                 f"{how} With 95 % confidence it is right on {between(score['accuracy_ci95'])} of new pictures like these."
@@ -114,20 +123,15 @@ def verdict(album: Album) -> str:
 
 
 def _cautions(report: dict[str, Any], score: dict[str, Any]) -> list[str]:
-    found = []
+    found, test = [], report["test"]
     if report["leaked"]:
-        honest = report["test_without_leaks"]
-        without = (
-            f"Without them it is right on {percent(honest['accuracy'])} of {count(honest['n'], 'picture')} "
-            f"({between(honest['accuracy_ci95'])}). Believe that number."
-            if honest
-            else "That is all of them, so the score says nothing about new pictures."
+        twins = f"{count(report['leaked'], 'test picture')} of {test['n']:,} have a twin in the training part"
+        told = (
+            f"{twins} and are left out of this number. With them it would be {percent(test['accuracy'])} ({between(test['accuracy_ci95'])})."
+            if report["test_without_leaks"]
+            else f"{twins}. Bring a test part of other pictures."
         )
-        found.append(
-            note(
-                f"{count(report['leaked'], 'test picture')} of {score['n']:,} have a twin in the training part. {without}"
-            )
-        )
+        found.append(note(text(told)))
     if score["accuracy_ci95"][1] - score["accuracy_ci95"][0] > 0.1:
         found.append(
             note(
@@ -167,9 +171,7 @@ def data(album: Album) -> str:
         [words(album.name(label)), *(cell(parts[label, part]) for part in names)]
         for label in range(len(of.classes))
     ]
-    body = [
-        f"<h3>Some pictures of each class</h3>{shown}" if any(album.has(p) for p in sheet(of.known)) else ""
-    ]
+    body = [f"<h3>Some of the pictures</h3>{shown}" if any(album.has(p) for p in sheet(of.known)) else ""]
     body.append(
         details(
             "How many of each class", table("Pictures of each class", ("class", *names), rows, can_sort=True)
@@ -277,7 +279,8 @@ def confusion(album: Album) -> str:
             for n, t, s in wrong[:PAIRS]
         )
         if k > MATRIX:
-            lead = f"{count(len(wrong), 'pair')} of classes were confused, the most frequent first. Choose one to see its pictures."
+            first = f"the first {PAIRS}" if len(wrong) > PAIRS else "all of them"
+            lead = f"{count(len(wrong), 'pair')} of classes were confused: {first}, the most frequent first. Choose one to see its pictures."
             body.append(f'<ul class="pairs-list">{items}</ul>')
         else:
             body.append(
@@ -337,7 +340,13 @@ def classes(album: Album) -> str:
             bars.append((album.name(label), Point(one["recall"], 0, ends)))
     bars.sort(key=lambda item: item[1].x)
     worst, best = bars[0], bars[-1]
-    lead = f"Weakest: {worst[0]}, {percent(worst[1].x)} of its pictures recognised. Strongest: {best[0]}, {percent(best[1].x)}."
+    full = sum(one.x == 1 for _, one in bars)
+    lead = f"Weakest: {worst[0]}, {percent(worst[1].x)} of its pictures recognised. "
+    lead += (
+        f"{full:,} of {len(bars):,} classes were recognised every time."
+        if full > 1
+        else f"Strongest: {best[0]}, {percent(best[1].x)}."
+    )
     low = min(0.9, np.floor(10 * min(one.ends[0] for _, one in bars[:BARS] if one.ends)) / 10)
     told = "; ".join(f"{name} {percent(one.x)}" for name, one in bars[:BARS])
     title = "Share of each class recognised, with 95 % interval"
