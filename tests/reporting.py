@@ -31,6 +31,7 @@ def material(
     trust: bool = True,
     url: str = "https://example.org/ants",
     race: bool = True,
+    embed: bool = True,
 ) -> Material:
     """Every fifth picture is answered wrongly; every picture is embedded."""
     judged, places = [], []
@@ -67,7 +68,7 @@ def material(
         silence="",
         map=tuple(places),
         unknown_threshold=0.9,
-        thumbs={path: jpeg(at, label) for at, (path, (label, _)) in enumerate(known.items())},
+        thumbs={path: jpeg(at, label) for at, (path, (label, _)) in enumerate(known.items()) if embed},
         heats={judged[4].path: png()},
         facts={"headstart": "0", "weights": "SHA-256 00"},
     )

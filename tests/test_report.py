@@ -271,7 +271,7 @@ def test_noise_of_ten_thousand_pictures_stays_below_five_megabytes(tmp_path: Pat
     spec = backbones.spec(backbones.DEFAULT)
     one = next(iter(thumbs(files, files, spec.preprocess).values()))
     many = {f"photos/{at % 3}-{at // 3:03d}.jpg": one for at in range(MOST_BYTES // len(one))}
-    of = replace(reporting.material(per_class=1000), thumbs=many)
+    of = replace(reporting.material(per_class=1000, embed=False), thumbs=many)
     assert 3_000_000 < len(render(of)) < 5_000_000
 
 
@@ -355,6 +355,18 @@ def test_a_report_made_anew_tells_the_answers_of_the_model(folder: Path, parted:
         assert model.classes[judged[part.path]["t"]] == part.label
         assert len(judged[part.path]["g"]) == 5
     assert page == remake(folder, parted)
+
+
+def test_of_equal_files_in_two_parts_each_keeps_its_own(parted: Path, tmp_path: Path) -> None:
+    """A copy of a training picture in the test part is judged, and the training picture is not."""
+    pictures = tmp_path / "copied"
+    shutil.copytree(parted, pictures)
+    shutil.copy(pictures / "train" / "blue" / "0000.png", pictures / "test" / "blue" / "copy.png")
+    model = train(pictures, out=tmp_path / "copied-model")
+    assert model.report["leaked"] >= 1
+    judged = {one["f"] for one in facts(remake(tmp_path / "copied-model", pictures))["pics"] if "a" in one}
+    assert "test/blue/copy.png" in judged
+    assert "train/blue/0000.png" not in judged
 
 
 def test_out_of_fold_answers_are_told_where_no_test_part_is(tmp_path: Path) -> None:
@@ -646,6 +658,16 @@ def test_text_has_contrast(chromium: Any, written: Path, scheme: str) -> None:
     seen, bad = found.page.evaluate(CONTRAST)
     assert seen > 200
     assert bad == []
+    found.context.close()
+
+
+def test_paper_is_white_whatever_the_screen(chromium: Any, written: Path) -> None:
+    found = Visit(chromium, written, scheme="dark")
+    found.page.click("#theme")
+    found.page.click("#theme")
+    found.page.emulate_media(media="print", color_scheme="dark")
+    seen = "getComputedStyle(document.querySelector('section')).backgroundColor"
+    assert found.page.evaluate(seen) == "rgb(255, 255, 255)"
     found.context.close()
 
 

@@ -14,13 +14,15 @@ from headstart.heads._choose import choose
 from headstart.look import scan_all
 from headstart.modalities.image import LIMIT_PX
 from headstart.model.folder import JSON, load
+from headstart.model.model import Part
 from headstart.report.gather import answered, gather
 from headstart.report.making import NONE
 from headstart.report.material import Answered
 from headstart.report.page import render
-from headstart.values import Features, Part, Split
+from headstart.values import Features, Split
+from headstart.values import Part as Role
 
-PARTS: dict[str, Part] = {"train": "train", "val": "val", "test": "test"}
+PARTS: dict[str, Role] = {"train": "train", "val": "val", "test": "test"}
 
 
 def remake(
@@ -51,12 +53,15 @@ def remake(
         limit_px=limit_px,
         on_step=on_step,
     )
-    named = {part.digest: part for part in model.manifest}
+    named: dict[str, list[Part]] = {}
+    for part in model.manifest:
+        named.setdefault(part.digest, []).append(part)
     at = {name: place for place, name in enumerate(model.classes)}
     kept = np.array([row for row, digest in enumerate(read.digests) if digest in named], dtype=np.int64)
     if not len(kept):
         raise Misuse(f"{data} holds none of the pictures that {folder} was made of. Name the same data.")
-    own = [named[read.digests[int(row)]] for row in kept]
+    paths = [examples.paths[int(row)] for row in read.rows[kept]]
+    own = [_part(named[read.digests[int(row)]], path) for row, path in zip(kept, paths, strict=True)]
     examples = replace(
         examples.take(read.rows[kept]), digests=tuple(one.digest for one in own), classes=model.classes
     )
@@ -77,3 +82,8 @@ def remake(
         found = answered(fitted, features, split)
     libraries = json.loads((folder / JSON).read_bytes())["libraries"]
     return render(gather(model, features, examples, split, found, heats=NONE, libraries=libraries))
+
+
+def _part(same: list[Part], path: str) -> Part:
+    """Which line of split.csv speaks of the file at `path`: of several with its content that of its name."""
+    return next((one for one in same if one.path == path), same[0])

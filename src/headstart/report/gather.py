@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -196,14 +197,17 @@ def before_after(judged: tuple[Judged, ...]) -> list[Judged]:
     """Pictures for the comparison with the source network: right ones of every class, and some mistakes."""
     if not any(one.guesses for one in judged):
         return []
-    first: dict[int, Judged] = {}
+    own: dict[int, list[Judged]] = {}
     for one in judged:
-        if one.is_right and one.truth not in first:
-            first[one.truth] = one
+        if one.is_right:
+            own.setdefault(one.truth, []).append(one)
     wrong = [one for one in judged if not one.is_right][:WRONG]
-    right, room = list(first.values()), TOLD - len(wrong)
-    spread = [right[at * len(right) // room] for at in range(room)] if len(right) > room else right
-    return [*spread, *wrong]
+    room = TOLD - len(wrong)
+    first = [own[label][0] for label in sorted(own)]
+    if len(first) > room:
+        return [*(first[at * len(first) // room] for at in range(room)), *wrong]
+    rounds = [one for found in zip_longest(*(own[label] for label in sorted(own))) for one in found if one]
+    return [*rounds[:room], *wrong]
 
 
 def strangest(judged: tuple[Judged, ...]) -> list[Judged]:
