@@ -33,12 +33,12 @@ def material(
     race: bool = True,
     embed: bool = True,
 ) -> Material:
-    """Every fifth picture is answered wrongly; every picture is embedded."""
+    """Of each class every fifth, sixth … picture is answered wrongly; every picture is embedded."""
     judged, places = [], []
     rng = np.random.default_rng(0)
     for label in range(len(classes)):
         for number in range(per_class):
-            said = (label + 1) % len(classes) if number % 5 == 4 else label
+            said = (label + 1) % len(classes) if number % (5 + label) == 4 else label
             sure = 0.5 + 0.4 * rng.random()
             other = (said + 1) % len(classes)
             path = name.format(label=label, number=number)
