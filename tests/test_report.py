@@ -30,6 +30,7 @@ from headstart.files import cache_folder
 from headstart.model.folder import load
 from headstart.recipe import train
 from headstart.report import Material, remake, render
+from headstart.report.compared import compared
 from headstart.report.layout import layout
 from headstart.report.markup import script_json
 from headstart.report.sections import is_web, of_so_many
@@ -141,6 +142,24 @@ def test_hostile_file_names_change_no_markup() -> None:
         render(reporting.material(name="photos/{label}<b onclick='x'>\udce9\u202e\"-{number:03d}.jpg"))
     )
     assert odd.tags == plain.tags
+
+
+def compared_page(names: tuple[str, ...]) -> Seen:
+    side = {"accuracy": 0.8, "accuracy_ci95": [0.6, 0.9], "only": [names[2]]}
+    document = {
+        "a": side | {"model": names[0]}, "b": side | {"model": names[1]}, "n": 2, "pictures": "told",
+        "left_out": 1, "gain": 0.0, "gain_ci95": [-0.2, 0.2], "p": 1.0, "verdict": f"{names[1]} is better",
+        "per_class": [{"class": names[0], "n": 2, "a": 1, "b": 1, "won": 1, "lost": 0}],
+        "changes": [
+            {"path": names[2], "truth": names[0], "a": names[1], "a_probability": 0.9, "b": names[0],
+             "b_probability": 0.8, "won": True}
+        ],
+    }  # fmt: skip
+    return Seen(compared(document, {names[2]: reporting.jpeg(0, 0)}))
+
+
+def test_names_change_no_markup_of_a_difference() -> None:
+    assert compared_page(HOSTILE).tags == compared_page(("aa", "bb", "cc")).tags
 
 
 def test_json_in_a_script_cannot_leave_it() -> None:
@@ -458,6 +477,7 @@ def test_a_model_of_swapped_labels_is_worse_and_the_pictures_are_named(
     assert b"background-image:url(data:image/jpeg" in html.read_bytes()
     shown = run("diff", folder, other)
     assert shown.exit_code == 0, shown.output
+    assert "\\x" not in shown.stdout
     assert max(map(len, shown.stdout.splitlines())) <= 80
 
 

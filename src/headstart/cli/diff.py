@@ -41,6 +41,7 @@ def command(
     from headstart.files import write_whole
     from headstart.model.folder import load
     from headstart.report.compared import compared, in_words
+    from headstart.report.markup import SPACE
     from headstart.report.thumbs import thumbs
 
     if test is not None and data is None:
@@ -57,7 +58,7 @@ def command(
         _show.as_json(document)
         return
     click.secho(f"{_show.safe(document['verdict'])}", bold=True)
-    click.echo(click.wrap_text(_show.safe(in_words(document)), _show.WIDTH))
+    click.echo(click.wrap_text(_show.safe(in_words(document).replace(SPACE, " ")), _show.WIDTH))
     for side in (document["a"], document["b"]):
         if side["only"]:
             names = ", ".join(_show.safe(name) for name in side["only"])
