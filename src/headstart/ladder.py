@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart import heads, race
+from headstart.backbones import source
 from headstart.data.split import folds
 from headstart.errors import Misuse
 from headstart.evaluate import accuracy_interval, nll, paired_accuracy
@@ -277,18 +278,10 @@ def _nearest(features: Features, rows: Ints) -> Predictor:
 
 def _guesses(spec: Spec, features: Features) -> Ints | None:
     """The class of its own that the source network takes each picture for, from the kept features."""
-    if spec.weights.source == "random":
+    own = source.classifier(spec)
+    if own.why:
         return None
-    import torch
-
-    from headstart.backbones.network import load
-
-    network = load(spec)
-    if not network.top_sees_features or not list(network.top.parameters()):
-        return None
-    with torch.no_grad():
-        found = network.top(torch.from_numpy(features.last().astype(np.float32)))
-    return np.asarray(found.argmax(1).numpy(), dtype=np.int64)
+    return np.asarray(own.logits(features.last()).argmax(1), dtype=np.int64)
 
 
 def _matched(features: Features, guesses: Ints, rows: Ints) -> Predictor:

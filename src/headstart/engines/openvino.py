@@ -27,6 +27,7 @@ from typing import Any, Literal, final
 import numpy as np
 
 from headstart import engines
+from headstart.backbones import source
 from headstart.errors import MissingExtra, NotFinite, StoreError, UnknownFamily, WeightsError
 from headstart.files import cache_folder, cores, digest_file, folder_whole, make_cache_folder, write_whole
 from headstart.values import Bytes, Floats, Halves, Spec
@@ -282,7 +283,9 @@ def _convert(backbone: Spec, stages: int | None, folder: Path) -> None:
         import openvino
 
         net: torch.nn.Module = Pooled(load(backbone), backbone.preprocess)
-        if stages is not None:
+        if stages is None:
+            source.classifier(backbone)  # kept as well while torch is at hand: the report asks for it
+        else:
             net = Prefix(load(backbone), backbone.preprocess, stages)
         net.eval()
         side = backbone.preprocess.size_px

@@ -1,0 +1,51 @@
+"""What a report is made of, as one value: `gather` fills it, `render` reads it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from headstart.values import ClassInfo, Doubles, Ints, Spec
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One picture whose answer counts in the score."""
+
+    path: str
+    truth: int  # position in the classes
+    answers: tuple[tuple[int, float], ...]  # class and probability, likeliest first
+    guesses: tuple[tuple[str, float], ...]  # of the source network, likeliest first; () where it makes none
+    near: tuple[str, ...]  # paths of the nearest training pictures; () where nobody asked
+    strangeness: float | None  # distance to the nearest training pictures; None where it was not looked at
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the first answer is the truth."""
+        return self.answers[0][0] == self.truth
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """Everything that `render` shows."""
+
+    report: dict[str, Any]  # the document of `train --json`; what it does not hold is not shown
+    classes: tuple[str, ...]
+    infos: Mapping[str, ClassInfo]
+    backbone: Spec
+    data: str  # name of the folder
+    known: Mapping[str, tuple[int, str]]  # path of every picture that was used -> its class and part
+    judged: tuple[Judged, ...]
+    silence: str  # why the source network makes no guesses, "" where it does
+    map: tuple[tuple[int, float, float], ...]  # position in `judged`, across and down, 0..1
+    unknown_threshold: float
+    thumbs: Mapping[str, bytes]  # JPEG by path, of some pictures
+    heats: Mapping[str, bytes]  # PNG by path: where the network looked
+    facts: Mapping[str, str]  # how it was made: what, and which
+
+
+@dataclass(frozen=True, eq=False)
+class Answered:
+    """Pictures that count in the score, and what fits without them said."""
+
+    rows: Ints  # [m] positions in the features
+    probabilities: Doubles  # [m, k] calibrated

@@ -1,0 +1,254 @@
+"""The sections on how far answers can be trusted, from the document under `trust` in the report."""
+
+from typing import Any
+
+from headstart.report import plots
+from headstart.report.album import Album
+from headstart.report.gather import GROUPS, SUSPECTS
+from headstart.report.markup import (
+    Cell,
+    between,
+    cell,
+    count,
+    details,
+    note,
+    number,
+    percent,
+    section,
+    share,
+    sure,
+    table,
+    text,
+    words,
+)
+from headstart.report.plots import Axis, Line, Point
+
+LISTED = 50  # suspects written out
+
+
+def _trust(album: Album, part: str) -> Any:
+    return (album.material.report.get("trust") or {}).get(part)
+
+
+def reliability(album: Album) -> str:
+    """Whether “90 % sure” is right nine times in ten."""
+    bins = [one for one in _trust(album, "reliability") or [] if one["n"]]
+    if not bins:
+        return ""
+    points = [Point(one["confidence"], one["accuracy"], tuple(one["accuracy_ci95"])) for one in bins]
+    low = min(0.9, min(min(p.x, p.ends[0] if p.ends else 1) for p in points))
+    low = int(10 * low) / 10
+    off = sum(one["n"] * abs(one["accuracy"] - one["confidence"]) for one in bins) / sum(
+        one["n"] for one in bins
+    )
+    told = "; ".join(
+        f"{percent(one['confidence'])} sure, {percent(one['accuracy'])} right of {one['n']}" for one in bins
+    )
+    rows = [
+        [
+            Cell(f"{percent(one['low'], 0)} to {percent(one['high'], 0)}", one["low"]),
+            cell(one["n"]), share(one["confidence"]), share(one["accuracy"]),
+            Cell(between(one["accuracy_ci95"]), one["accuracy_ci95"][0]),
+        ]
+        for one in bins
+    ]  # fmt: skip
+    return section(
+        "reliability",
+        "Is it as right as it says?",
+        f"Points on the diagonal: when it says 90 %, it is right nine times in ten. On average it is off by {percent(off)}.",
+        plots.chart(
+            "How sure it is, and how often it is right", told,
+            Axis(low, 1, "how sure it said to be", is_share=True), Axis(low, 1, is_share=True),
+            [
+                Line("", [Point(low, low), Point(1, 1)], "faint", is_dashed=True),
+                Line("measured, with 95 % interval", points, "a"),
+            ],
+        ),
+        details("In numbers", table("Reliability", ("sure", "pictures", "mean", "right", "95 % interval"), rows)),
+    )  # fmt: skip
+
+
+def abstain(album: Album) -> str:
+    """How right it is when unsure cases go to a person."""
+    rows = [one for one in _trust(album, "abstain") or [] if one["n"]]
+    if not rows:
+        return ""
+    rows = sorted(rows, key=lambda one: one["kept"])
+    points = [Point(one["kept"], one["accuracy"], tuple(one["accuracy_ci95"])) for one in rows]
+    lead = "Send what it is unsure of to a person, and the rest is right more often."
+    better = [one for one in rows if one["accuracy"] >= 0.99 and one["kept"] < 1]
+    if better:
+        one = max(better, key=lambda row: row["kept"])
+        lead = (
+            f"Send the {percent(1 - one['kept'], 0)} it is least sure of to a person, and {percent(one['accuracy'])} of the rest "
+            f"is right ({between(one['accuracy_ci95'])}): answers below {percent(one['min_confidence'], 0)} are not taken."
+        )
+    low = min(0.9, int(10 * min(one["accuracy_ci95"][0] for one in rows)) / 10)
+    told = "; ".join(f"{percent(one['kept'])} answered, {percent(one['accuracy'])} right" for one in rows)
+    cells = [
+        [
+            Cell(percent(one["min_confidence"]), one["min_confidence"]), share(one["kept"]),
+            Cell(f"{one['n']:,}", one["n"]), share(one["accuracy"]), Cell(between(one["accuracy_ci95"]), one["accuracy_ci95"][0]),
+        ]
+        for one in reversed(rows)
+    ]  # fmt: skip
+    head = ("least probability", "answered by the model", "pictures", "right", "95 % interval")
+    return section(
+        "abstain",
+        "When it is unsure",
+        text(lead),
+        plots.chart(
+            "Right answers against the share answered", told,
+            Axis(min(0.5, rows[0]["kept"]), 1, "share answered by the model", is_share=True), Axis(low, 1, is_share=True),
+            [Line("measured, with 95 % interval", points, "a", has_band=True)],
+        ),
+        details("In numbers", table("What --min-confidence brings", head, cells)),
+    )  # fmt: skip
+
+
+def sets(album: Album) -> str:
+    """Several classes that together hold the truth."""
+    found = _trust(album, "sets")
+    if not found:
+        return ""
+    lead = (
+        f"Asked for sets of classes that hold the truth {percent(found['asked'], 0)} of the time, it gave sets that held it on "
+        f"{percent(found['coverage'])} of {count(found['n'], 'picture')} ({between(found['coverage_ci95'])}), "
+        f"{number(found['mean_size'])} classes large on average."
+    )
+    rows = [[words(name), cell(one["n"]), share(one["coverage"])] for name, one in found["per_class"].items()]
+    inside = table("Truth inside the set", ("class", "pictures", "covered"), rows, can_sort=True)
+    return section(
+        "sets", "Sets that hold the truth", lead, details("Class by class", inside) if rows else ""
+    )
+
+
+def suspects(album: Album) -> str:
+    """Labels that may be wrong."""
+    found = _trust(album, "suspects")
+    if not found:
+        return ""
+    rows = found["rows"]
+    if not rows:
+        return section("suspects", "Suspicious labels", "No label looks wrong.")
+    tiles = "".join(
+        album.tile(
+            one["path"],
+            f"labelled <b>{text(one['label'])}</b><br>rather {text(one['suggested'])} ({text(sure(one['other']))})",
+        )
+        for one in rows[:SUSPECTS]
+        if album.has(one["path"])
+    )
+    cells = [
+        [
+            Cell(f"<code>{text(one['path'])}</code>", one["path"]), words(one["label"]), words(one["suggested"]),
+            share(one["given"]), share(one["other"]), words(one["part"]),
+        ]
+        for one in rows[:LISTED]
+    ]  # fmt: skip
+    head = ("file", "label", "rather", "probability of the label", "of the other", "part")
+    return section(
+        "suspects",
+        "Suspicious labels",
+        f"About {found['estimated']:,.0f} labels may be wrong; the most suspicious come first. suspects.csv lists them to be put right.",
+        f'<div class="tiles-of">{tiles}</div>' if tiles else "",
+        details(f"The first {len(cells)} in words", table("Suspicious labels", head, cells, can_sort=True)),
+    )
+
+
+def shortcuts(album: Album) -> str:
+    """Whether the label can be told from something that is not in the picture."""
+    found = _trust(album, "shortcuts")
+    if not found:
+        return ""
+    caught = [one for one in found if one["found"]]
+    lead = (
+        "The class can be told without looking at what is shown. Check that the score is not owed to it."
+        if caught
+        else "None was found: the class cannot be told from the size, colours or compression of a file alone."
+    )
+    notes = [
+        note(
+            f"From the {text(one['fact'])} alone, {percent(one['accuracy'])} are right ({between(one['accuracy_ci95'])}); "
+            f"by chance it would be {percent(one['chance'])}.",
+            "bad",
+        )
+        for one in caught
+    ]
+    rows = [
+        [
+            words(one["fact"]),
+            share(one["accuracy"]),
+            Cell(between(one["accuracy_ci95"]), one["accuracy_ci95"][0]),
+            share(one["chance"]),
+            words("yes" if one["found"] else "no"),
+        ]
+        for one in found
+    ]
+    head = ("fact about the file", "right from it alone", "95 % interval", "by chance", "shortcut")
+    return section(
+        "shortcuts",
+        "Shortcuts",
+        lead,
+        *notes,
+        details("All that was tried", table("Shortcuts", head, rows, can_sort=True)),
+    )
+
+
+def weak(album: Album) -> str:
+    """Groups of pictures on which it is clearly worse."""
+    found = _trust(album, "weak")
+    if found is None:
+        return ""
+    if not found:
+        return section("weak", "Weak spots", "No group of pictures was found on which it is clearly worse.")
+    cards = []
+    for at, one in enumerate(found):
+        said = (
+            f"{percent(one['accuracy'])} right ({between(one['accuracy_ci95'])}) on {count(one['n'], 'picture')}; "
+            f"{percent(one['rest'])} on the others. p = {one['p']:.2g}, corrected for looking at many groups."
+        )
+        pictures = album.strip(one["paths"][:6]) if at < GROUPS else ""
+        cards.append(f'<div class="finding"><h3>{text(one["what"])}</h3><p>{said}</p>{pictures}</div>')
+    return section("weak", "Weak spots", "On these groups of pictures it is clearly worse.", *cards)
+
+
+def curve(album: Album) -> str:
+    """Whether more pictures would help."""
+    found = _trust(album, "curve")
+    if not found or not found["points"]:
+        return ""
+    points = [Point(one["n"], one["accuracy"], tuple(one["accuracy_ci95"])) for one in found["points"]]
+    ahead = [Point(one["n"], one["accuracy"], tuple(one["interval"])) for one in found["ahead"]]
+    lead = f"With {points[-1].x:,.0f} training pictures it reaches {percent(points[-1].y)}."
+    if ahead:
+        last = ahead[-1]
+        lead += (
+            f" With {last.x:,.0f}, about {percent(last.y)} can be expected ({between(last.ends or (0, 1))})."
+        )
+    everything = points + ahead
+    low = min(0.9, int(10 * min(p.ends[0] if p.ends else p.y for p in everything)) / 10)
+    told = "; ".join(f"{p.x:,.0f} pictures {percent(p.y)}" for p in everything)
+    lines = [Line("measured, with 95 % interval", points, "a", has_band=True)]
+    if ahead:
+        lines.append(Line("expected", [points[-1], *ahead], "b", has_band=True, is_dashed=True))
+    body = [
+        plots.chart(
+            "Right answers against training pictures", told, Axis(0, everything[-1].x, "training pictures"),
+            Axis(low, 1, is_share=True), lines,
+        )
+    ]  # fmt: skip
+    rows = [
+        [words(name), *(share(one["recall"]) for one in own)]
+        for name, own in found["per_class"].items()
+        if len(own) == len(found["points"])
+    ]
+    if rows:
+        head = ("class", *(f"{one['n']:,} pictures" for one in found["points"]))
+        body.append(
+            details(
+                "Class by class",
+                table("Recognised, by number of training pictures", head, rows, can_sort=True),
+            )
+        )
+    return section("curve", "Would more pictures help?", text(lead), *body)
