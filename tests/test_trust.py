@@ -23,7 +23,7 @@ from headstart.evaluate.abstain import KEPT, coverage, reaching
 from headstart.evaluate.curve import forecast
 from headstart.evaluate.next import to_label
 from headstart.evaluate.reliability import reliability
-from headstart.evaluate.suspects import estimated_errors, joint_counts, margin, suspicion
+from headstart.evaluate.suspects import estimated_errors, given_to_label, joint_counts, suspicion
 from headstart.evaluate.weak import holm, weak_sets
 from headstart.heads._choose import choose
 from headstart.trust import curve, suspects, weak
@@ -143,7 +143,7 @@ def test_asecond_round_is_no_worse_and_a_suspect_leaves_its_own_fold() -> None:
         own = evidence(noisy)
         wanted = round(1.5 * len(rows))
         hits = [
-            np.isin(rows, np.argsort(margin(noisy.y, one), kind="stable")[:wanted]).mean()
+            np.isin(rows, np.argsort(given_to_label(noisy.y, one), kind="stable")[:wanted]).mean()
             for one in (own.fitted.held_out, suspects.second_round(own))
         ]
         gained.append(hits[1] - hits[0])
