@@ -352,6 +352,8 @@ def test_what_is_asked_for_is_unsure_and_unlike() -> None:
     assert (found < 20).mean() >= 0.8
     assert (found < 10).sum() <= 1
     assert np.array_equal(found, to_label(probabilities, x, 8)), "the same on every run"
+    same = np.ones((5, 3), np.float32)
+    assert sorted(to_label(np.full((5, 2), 0.5), same, 5).tolist()) == [0, 1, 2, 3, 4]
     allowed = np.arange(60) >= 55
     assert sorted(to_label(probabilities, x, 9, allowed=allowed).tolist()) == [55, 56, 57, 58, 59]
 
