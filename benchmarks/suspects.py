@@ -40,7 +40,7 @@ def measure(asked: Options) -> Iterator[Result]:
         for seed in range(seeds):
             noisy, rows = planted(data.features, seed)
             probabilities, ranking, doubted = ranked(data, noisy)
-            own = {"ours": recall(ranking, rows), "first_round": recall(margins(noisy, probabilities), rows)}
+            own = {"ours": recall(ranking, rows), "first_round": recall(given(noisy, probabilities), rows)}
             for method in ("normalized_margin", "self_confidence"):
                 scores = get_label_quality_scores(noisy.y, probabilities, method=method)
                 own[method] = recall(scores, rows)
@@ -111,7 +111,7 @@ def ranked(data: Any, noisy: Any) -> tuple[Any, Any, Any]:
     first, order = np.full((len(noisy), k), 1 / k), np.full((len(noisy), k), 1 / k)
     first[rows], order[rows] = evidence.fitted.held_out, both
     found = suspicion(noisy.y[rows], evidence.fitted.held_out, both)
-    return first, margins(noisy, order), rows[found.doubted]
+    return first, given(noisy, order), rows[found.doubted]
 
 
 def evidence_of(data: Any, features: Any) -> tuple[Any, Any]:
@@ -127,11 +127,11 @@ def evidence_of(data: Any, features: Any) -> tuple[Any, Any]:
     return evidence, evidence.learnt
 
 
-def margins(features: Any, probabilities: Any) -> Any:
+def given(features: Any, probabilities: Any) -> Any:
     """Low is suspicious."""
-    from headstart.evaluate.suspects import margin
+    from headstart.evaluate.suspects import given_to_label
 
-    return margin(features.y, probabilities)
+    return given_to_label(features.y, probabilities)
 
 
 def recall(scores: Any, rows: Any) -> float:

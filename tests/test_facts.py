@@ -10,7 +10,7 @@ from PIL import Image
 from scipy import ndimage
 
 from headstart import backbones
-from headstart.data.facts import NAMES, Facts, facts, head
+from headstart.data.facts import HEAD, NAMES, Facts, facts, head
 from headstart.evaluate.shortcuts import predicted, told_by
 from headstart.modalities.image import SMALL_PX, decode
 from headstart.trust import shortcuts
@@ -36,6 +36,16 @@ def test_the_head_of_a_jpeg_is_what_pillow_reads(tmp_path: Path, quality: int, p
     assert (found.luma, found.chroma) == (sum(wanted[0]), sum(wanted[1]))
     assert found.camera == "Maker Model 1"
     assert found.bytes == len(data)
+
+
+def test_a_table_across_the_end_of_what_was_read_is_read_whole(tmp_path: Path) -> None:
+    data, file = jpeg(72, 50), tmp_path / "one.jpg"
+    file.write_bytes(data)
+    wanted = head(file)
+    for length in range(HEAD - 300, HEAD + 20, 20):
+        file.write_bytes(data[:2] + b"\xff\xfe" + (length + 2).to_bytes(2, "big") + bytes(length) + data[2:])
+        found = head(file)
+        assert (found.luma, found.chroma) == (wanted.luma, wanted.chroma), length
 
 
 def test_a_file_without_a_head_has_no_facts(tmp_path: Path) -> None:

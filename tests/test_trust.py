@@ -23,7 +23,7 @@ from headstart.evaluate.abstain import KEPT, coverage, reaching
 from headstart.evaluate.curve import forecast
 from headstart.evaluate.next import to_label
 from headstart.evaluate.reliability import reliability
-from headstart.evaluate.suspects import estimated_errors, joint_counts, margin, suspicion
+from headstart.evaluate.suspects import estimated_errors, given_to_label, joint_counts, suspicion
 from headstart.evaluate.weak import holm, weak_sets
 from headstart.heads._choose import choose
 from headstart.trust import curve, suspects, weak
@@ -143,7 +143,7 @@ def test_asecond_round_is_no_worse_and_a_suspect_leaves_its_own_fold() -> None:
         own = evidence(noisy)
         wanted = round(1.5 * len(rows))
         hits = [
-            np.isin(rows, np.argsort(margin(noisy.y, one), kind="stable")[:wanted]).mean()
+            np.isin(rows, np.argsort(given_to_label(noisy.y, one), kind="stable")[:wanted]).mean()
             for one in (own.fitted.held_out, suspects.second_round(own))
         ]
         gained.append(hits[1] - hits[0])
@@ -190,6 +190,12 @@ def test_decisions_are_applied_and_nothing_else(tmp_path: Path) -> None:
     assert found.labels.tolist() == [1, 1, 1]
     assert fixes.to_json() == {"moved": 1, "dropped": 1, "kept": 1}
     assert fixes.confirmed == {"b/2.jpg"}
+    shuffled = file.read_text().splitlines()
+    again = read_fixes(table(tmp_path, *reversed(shuffled[1:])))
+    assert again.digest() == fixes.digest()
+    other = read_fixes(table(tmp_path, *shuffled[1:4], "b/1.jpg,b,a,0.1,0.9,keep"))
+    assert other.to_json() == fixes.to_json()
+    assert other.digest() != fixes.digest()
     named = read_fixes(table(tmp_path, "b/1.jpg,b,b,0.1,0.9,a"))
     assert apply(named, examples()).labels.tolist() == [0, 0, 0, 1]
 
@@ -346,6 +352,8 @@ def test_what_is_asked_for_is_unsure_and_unlike() -> None:
     assert (found < 20).mean() >= 0.8
     assert (found < 10).sum() <= 1
     assert np.array_equal(found, to_label(probabilities, x, 8)), "the same on every run"
+    same = np.ones((5, 3), np.float32)
+    assert sorted(to_label(np.full((5, 2), 0.5), same, 5).tolist()) == [0, 1, 2, 3, 4]
     allowed = np.arange(60) >= 55
     assert sorted(to_label(probabilities, x, 9, allowed=allowed).tolist()) == [55, 56, 57, 58, 59]
 
@@ -390,7 +398,7 @@ def test_suspects_can_be_edited_and_given_back(trained: tuple[Path, Path], tmp_p
     edited = table(tmp_path, f"{rows[0]['path']},{rows[0]['label']},{rows[0]['suggested']},0,1,move")
     before = {file: file.read_bytes() for file in data.rglob("*.png")}
     fixed = headstart.train(data, out=tmp_path / "fixed", fix=edited)
-    assert fixed.report["data"]["fixed"] == {"moved": 1, "dropped": 0, "kept": 0}
+    assert fixed.report["fixed"] == {"moved": 1, "dropped": 0, "kept": 0}
     label = {part.path: part.label for part in fixed.manifest}
     assert label["red/wrong.png"] == "blue"
     assert "red/wrong.png" not in [one["path"] for one in fixed.report["trust"]["suspects"]["rows"]]
@@ -405,7 +413,7 @@ def test_a_confirmed_label_is_no_suspect(trained: tuple[Path, Path], tmp_path: P
     data, _ = trained
     edited = table(tmp_path, "red/wrong.png,red,blue,0,1,keep")
     found = headstart.train(data, out=tmp_path / "kept", fix=edited).report
-    assert found["data"]["fixed"]["kept"] == 1
+    assert found["fixed"]["kept"] == 1
     assert "red/wrong.png" not in [one["path"] for one in found["trust"]["suspects"]["rows"]]
 
 

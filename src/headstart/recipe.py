@@ -110,7 +110,7 @@ def train(
         "limit_px": limit_px,
         "tune": asked.to_json(),
         "split": digest_file(Path(split)) if split is not None else None,
-        "fix": fixes.to_json() if fixes else None,
+        "fix": fixes.digest() if fixes else None,
         "report": report,
     }
     found = scan_all(data, test)
@@ -134,7 +134,9 @@ def train(
     features, examples, encoded = seen.features, seen.examples, seen.encoded
     clock |= {"network": engine.opening_s} | seen.seconds
     scanned, findings = seen.files, list(seen.findings)
+    started = time.perf_counter()
     facts = facts_of(seen.pictures, examples.files()) if report else None
+    clock["trust"] = time.perf_counter() - started
     del seen  # its thumbs are large, and nothing below looks at pictures
 
     started = time.perf_counter()
@@ -192,7 +194,7 @@ def train(
             confirmed=fixes.confirmed if fixes else NOBODY,
         )
         findings = ordered([*findings, *trust.findings])
-    clock["trust"] = time.perf_counter() - started
+    clock["trust"] += time.perf_counter() - started
     clock["total"] = time.perf_counter() - begin
 
     document = {
@@ -203,8 +205,8 @@ def train(
             "used": len(examples),
             **{name: len(own) for name, own in rows.items()},
             "findings": [finding.to_json() for finding in findings],
-            "fixed": fixes.to_json() if fixes else None,
         },
+        "fixed": fixes.to_json() if fixes else None,
         "split": "cross-validation" if crossed else "dealt" if parts.dealt else "given",
         "backbone": spec.name,
         "race": [one.to_json() for one in raced] if raced else None,

@@ -119,6 +119,8 @@ def told(report: dict[str, Any], data: Path, out: Path) -> None:
         f"{speed}, "
         f"{seconds['head'] + seconds['evaluate']:.1f} head and judging"
     )
+    if report["trust"]:
+        click.echo(f"     and {seconds['trust']:.1f} on how far to trust it")
     if report["tuning"]:
         click.echo(f"     and {seconds['tune']:.1f} tuning")
     if seconds["network"] > CONVERTED:

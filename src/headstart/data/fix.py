@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from headstart.errors import Misuse
-from headstart.files import reason
+from headstart.files import digest_bytes, reason
 from headstart.values import Examples
 
 COLUMNS = ("path", "label", "suggested", "given", "other", "action")
@@ -25,6 +25,11 @@ class Fixes:
     labels: dict[tuple[str, str], str | None]
     confirmed: frozenset[str]  # paths whose label is right as it is
     table: str  # the file, for messages
+
+    def digest(self) -> str:
+        """Of the decisions, in whatever order they were written."""
+        told = (sorted((*key, new is None, new or "") for key, new in self.labels.items()),)
+        return digest_bytes(repr((*told, sorted(self.confirmed))).encode("utf-8", "surrogateescape"))
 
     def to_json(self) -> dict[str, int]:
         """How many of each kind, for the report."""

@@ -3,7 +3,8 @@
 Needs probabilities by fits that have not seen the picture. A class's threshold is the mean probability that
 pictures labelled so get for it; a picture counts for another class where its probability there is above that
 class's threshold and highest among those. The counts of such pictures estimate how many labels are wrong;
-which they are is told by the margin between the best other class and the label.
+which they are is told by how little probability the label gets. (The margin to the best other class does
+worse where classes are many: the probability is then shared among several that are like the picture.)
 """
 
 from dataclasses import dataclass
@@ -77,20 +78,17 @@ def suspicion(y: Ints, probabilities: Doubles, ranking: Doubles | None = None) -
     others[rows, y] = -1
     suggested = others.argmax(1)
     given, other = probabilities[rows, y], probabilities[rows, suggested]
-    by = margin(y, probabilities if ranking is None else ranking)
-    order = np.lexsort((rows, given - other, by))
+    by = given_to_label(y, probabilities if ranking is None else ranking)
+    order = np.lexsort((rows, -other, by))
     estimated = estimated_errors(y, probabilities)
     likely = order[other[order] > LIKELY]
     doubted = likely[(np.arange(len(likely)) < 2 * estimated) | (other[likely] >= SURE)]
     return Suspicion(estimated, order, suggested, given, other, doubted)
 
 
-def margin(y: Ints, probabilities: Doubles) -> Doubles:
-    """Probability of the label less that of the best other class, [n], -1 to 1: low is suspicious."""
-    rows = np.arange(len(y))
-    others = probabilities.copy()
-    others[rows, y] = -np.inf
-    found: Doubles = probabilities[rows, y] - others.max(1)
+def given_to_label(y: Ints, probabilities: Doubles) -> Doubles:
+    """Probability of the label, [n]: low is suspicious (self-confidence)."""
+    found: Doubles = probabilities[np.arange(len(y)), y]
     return found
 
 
