@@ -67,7 +67,6 @@ def material(
         judged=tuple(judged),
         silence="",
         map=tuple(places),
-        unknown_threshold=0.9,
         thumbs={path: jpeg(at, label) for at, (path, (label, _)) in enumerate(known.items()) if embed},
         heats={judged[4].path: png()},
         facts={"headstart": "0", "weights": "SHA-256 00"},

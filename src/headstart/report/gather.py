@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from headstart.backbones import source
-from headstart.evaluate import neighbour_distance, softmax
+from headstart.evaluate import softmax
 from headstart.files import digest_bytes
 from headstart.heads import one_thread_each
 from headstart.heads._choose import Fitted
@@ -58,7 +58,7 @@ def gather(  # noqa: PLR0913  all that `train` has at its end
     train = split.rows("train")
     near = _nearest(features, rows, most_surprising(features.y[rows], probabilities), train)
     is_new = split.parts and bool(len(rows)) and split.parts[int(rows[0])] == "test"
-    strange = neighbour_distance(last[rows], model.references) if is_new else None
+    strange = model.answer(features.x[rows]).unknown_score if is_new else None
     judged = tuple(
         Judged(
             examples.paths[int(row)],
@@ -90,7 +90,6 @@ def gather(  # noqa: PLR0913  all that `train` has at its end
         judged=judged,
         silence="" if own is not None else source.silence(model.backbone),
         map=mapped,
-        unknown_threshold=model.unknown_threshold,
         thumbs=thumbs(wanted, files, model.backbone.preprocess, limit_px=limit_px),
         heats=heats,
         facts=_facts(model, libraries),

@@ -16,7 +16,12 @@ class Judged:
     answers: tuple[tuple[int, float], ...]  # class and probability, likeliest first
     guesses: tuple[tuple[str, float], ...]  # of the source network, likeliest first; () where it makes none
     near: tuple[str, ...]  # paths of the nearest training pictures; () where nobody asked
-    strangeness: float | None  # distance to the nearest training pictures; None where it was not looked at
+    strangeness: float | None  # as `unknown_score` of `predict`; None where it was not looked at
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether it is called unknown."""
+        return self.strangeness is not None and self.strangeness > 1
 
     @property
     def is_right(self) -> bool:
@@ -37,7 +42,6 @@ class Material:
     judged: tuple[Judged, ...]
     silence: str  # why the source network makes no guesses, "" where it does
     map: tuple[tuple[int, float, float], ...]  # position in `judged`, across and down, 0..1
-    unknown_threshold: float
     thumbs: Mapping[str, bytes]  # JPEG by path, of some pictures
     heats: Mapping[str, bytes]  # PNG by path: where the network looked
     facts: Mapping[str, str]  # how it was made: what, and which

@@ -436,7 +436,7 @@ def unknown(album: Album) -> str:
                 )
             )
     else:
-        many = sum((one.strangeness or 0) > of.unknown_threshold for one in of.judged)
+        many = sum(one.is_unknown for one in of.judged)
         lead = (
             f"A picture unlike anything learnt is answered with “unknown”. Of {count(len(of.judged), 'judged picture')}, "
             f"all of known classes, that befell {many:,}."
@@ -446,7 +446,7 @@ def unknown(album: Album) -> str:
             album.tile(
                 one.path,
                 f"{album.answer(one)}"
-                + (" <b>unknown</b>" if (one.strangeness or 0) > of.unknown_threshold else ""),
+                + (" <b>unknown</b>" if one.is_unknown else ""),
             )
             for one in strange
         )
