@@ -1,8 +1,8 @@
 """Probabilities mean what they say: calibration error and log-loss on test pictures never chosen by.
 
 Uncalibrated is the same head at temperature 1. Sets with fewer than 500 test pictures are shown and not
-counted: their calibration error is mostly chance. `ece_by_chance` is what the same probabilities would have if
-they were perfect, truths drawn from them: mean, and the middle 90 % of draws.
+counted: their calibration error is mostly chance. `ece_by_chance` is what the same probabilities would have
+if they were perfect, truths drawn from them: mean, and the middle 90 % of draws.
 """
 
 from collections.abc import Iterator

@@ -44,7 +44,6 @@ def judged(features: dict[str, Any], splits: int) -> Iterator[Result]:
             {
                 "interval_is": "least and largest set, signed",
                 "mean_coverage": mean(one["coverage"] for one in sets.values()),
-                "accuracy": mean(right),
                 "mean_size": mean(one["mean_size"] for one in sets.values()),
                 "sets": sets,
             },

@@ -7,7 +7,16 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from headstart.evaluate import Strangeness, auroc, fpr95, learn, reference_rows, strangeness, unit_rows
+from headstart.evaluate import (
+    Strangeness,
+    auroc,
+    fpr95,
+    learn,
+    neighbour_distance,
+    reference_rows,
+    strangeness,
+    unit_rows,
+)
 from headstart.evaluate.unknown import METHODS, REFERENCES, SHRINK, TOLD, Clouds, Familiar, Pair
 from headstart.heads._choose import choose
 from headstart.model.unknown import check, familiar, from_parts, to_arrays, to_json
@@ -84,6 +93,20 @@ def test_distances_are_mahalanobis_under_the_shrunk_covariance(seed: int) -> Non
         gap = new[:, None] - centres[None]
         wanted = np.einsum("ncd,de,nce->nc", gap, np.linalg.inv(shape), gap)
         np.testing.assert_allclose(clouds.distances(new), wanted, rtol=2e-3)
+
+
+def test_each_method_takes_off_what_it_says() -> None:
+    _, x, y = task(5)
+    new = unit_rows(np.random.default_rng(0).normal(size=(9, DIM)).astype(np.float32))
+    relative = by("relative", x, y)
+    assert relative.within is not None
+    assert relative.overall is not None
+    far, all_of_them = relative.within.distances(new), relative.overall.distances(new)[:, 0]
+    np.testing.assert_allclose(relative.raw(new), far.min(1) - all_of_them)
+    np.testing.assert_allclose(by("mahalanobis", x, y).raw(new), far.min(1))
+    np.testing.assert_allclose(by("blend", x, y).raw(new), far.min(1) - 0.75 * far.mean(1))
+    nearest = by("nearest", x, y)
+    np.testing.assert_allclose(nearest.raw(new), neighbour_distance(new, nearest.references), atol=1e-3)
 
 
 # -- laws -------------------------------------------------------------------------------------------------

@@ -287,6 +287,6 @@ class Predictions:
     classes: tuple[str, ...]
     logits: Floats  # [n, k] before calibration
     probabilities: Doubles  # [n, k] calibrated; rows sum to one
-    unknown_score: Doubles  # [n] distance to the nearest training pictures; larger is stranger
+    unknown_score: Doubles  # [n] 0: as strange as the middling known picture; above 1: unknown
     unknown: NDArray[np.bool_]  # [n]
     sets: tuple[tuple[str, ...], ...]  # [n] classes that together hold the truth as often as asked

@@ -113,9 +113,23 @@ class Model:
     def answer(self, x: Halves) -> Answers:
         """Answers for features [n, all depths]. A picture's bits do not depend on its neighbours."""
         logits = self.head.logits(self.inputs.of(x))
-        scores = np.array([self._strangeness(row[None]) for row in self._last(x)], dtype=np.float64)
-        unknown = [bool(score > 1) for score in scores]
+        scores = self.unknown_score(x)
+        unknown = [bool(score > self.unknown_threshold) for score in scores]
         return Answers(logits, softmax(logits, self.temperature), scores, unknown)
+
+    def unknown_score(self, x: Halves) -> Doubles:
+        """How strange features [n, all depths] are: 0 as the middling known picture, above 1 unknown."""
+        return np.array([self._strangeness(row[None]) for row in self._last(x)], dtype=np.float64)
+
+    @property
+    def unknown_threshold(self) -> float:
+        """The score above which a picture is unknown: scores are told in this unit."""
+        return 1.0
+
+    @property
+    def references(self) -> Halves:
+        """Last-layer features [r, dim] of the training pictures that are kept, length one."""
+        return self.familiar.references
 
     def nearest(self, x: Halves, count: int) -> list[tuple[Neighbour, ...]]:
         """For features [n, all depths] the most similar of the training pictures kept, nearest first.

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import numpy as np
-
 from headstart.model.model import Model
 from headstart.values import Halves
 
@@ -16,10 +14,10 @@ def told(model: Model, x: Halves | None) -> dict[str, Any]:
     without itself. The threshold is that of `unknown_score`.
     """
     own = model.familiar
-    strange = np.array(model.answer(x).unknown) if x is not None else own.scores > own.limit
+    strange = own.scores > own.limit if x is None else model.unknown_score(x) > model.unknown_threshold
     return {
         "method": own.method,
-        "threshold": 1.0,
+        "threshold": model.unknown_threshold,
         "false_rejection": own.false_rejection,
         "rejected": round(float(strange.mean()), 4) if len(strange) else None,
         "n": len(strange),
