@@ -98,7 +98,7 @@ def _puzzle(rng: np.random.Generator) -> list[Patch]:
             a, b = u * cells, v * cells
             i = np.clip(a, 0, cells - 0.01).astype(np.int64)
             j = np.clip(b, 0, cells - 0.01).astype(np.int64)
-            near = np.maximum(np.abs(a - i - 0.5), np.abs(b - j - 0.5))
+            near = np.maximum(np.abs(a - np.floor(a) - 0.5), np.abs(b - np.floor(b) - 0.5))
             sticker = step(near, 0.5 - gap, 0.5 - gap - 0.03)
             rgb = np.float32(body) + (table[i, j] - np.float32(body)) * sticker[..., None]
             return Paint(rgb, 0.25 + 0.4 * sticker)

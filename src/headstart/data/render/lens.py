@@ -32,13 +32,13 @@ def picture(light: Light, focus: float, lens: Lens) -> Bytes:
     shown = np.sqrt(
         rgb * (1 + rgb * np.float32(0.09)) / (1 + rgb * np.float32(0.75))
     )  # bright light is held back
-    sharp = Image.fromarray(_eight_bits(shown))
+    size = (lens.side_px, lens.side_px)
+    taken = Image.fromarray(_eight_bits(shown)).resize(size, Image.Resampling.HAMMING)
     if lens.aperture:
-        sharp = _out_of_focus(sharp, light.depth, focus, lens.aperture)
+        taken = _out_of_focus(taken, light.depth, focus, lens.aperture)
     if lens.shake:
-        sharp = _shaken(sharp, lens.shake)
-    small = sharp.resize((lens.side_px, lens.side_px), Image.Resampling.HAMMING)
-    found = np.asarray(small).astype(np.float32) * np.float32(1 / 255)
+        taken = _shaken(taken, lens.shake)
+    found = np.asarray(taken).astype(np.float32) * np.float32(1 / 255)
     line = (np.arange(lens.side_px, dtype=np.float32) + np.float32(0.5)) * np.float32(2 / lens.side_px) - 1
     dark = 1 - np.float32(lens.vignette / 2) * (line[:, None] ** 2 + line[None, :] ** 2)
     found = found * dark[..., None]
@@ -60,10 +60,10 @@ def _out_of_focus(sharp: Image.Image, depth: Floats, focus: float, aperture: flo
     """Blurred the more, the farther from the depth in focus; two strengths of blur are mixed."""
     found = np.asarray(sharp).astype(np.float32)
     wide = np.abs(1 - np.float32(focus) / depth) * np.float32(aperture * 2)
-    radius = Image.fromarray(np.clip(wide * 16, 0, 255).astype(np.uint8)).filter(ImageFilter.BoxBlur(2))
-    wide = np.asarray(radius).astype(np.float32) * np.float32(1 / 16)
+    radius = Image.fromarray(np.clip(wide * 16, 0, 255).astype(np.uint8)).resize(sharp.size)
+    wide = np.asarray(radius.filter(ImageFilter.BoxBlur(1))).astype(np.float32) * np.float32(1 / 16)
     low = np.float32(0.6)
-    for strength in (1.5, 4.0):
+    for strength in (1.2, 3.0):
         blurred = np.asarray(sharp.filter(ImageFilter.GaussianBlur(strength))).astype(np.float32)
         share = np.clip((wide - low) / (np.float32(strength) - low), 0, 1)[..., None]
         found = found + (blurred - found) * share

@@ -54,8 +54,8 @@ def letter(glyph: str, x: Floats, y: Floats) -> Floats:
     cells = _cells(glyph)
     column = np.clip((x * np.float32(0.78) + 1) * 2.5 + 0.5, 0, 5.999)
     row = np.clip((1 - y) * 3.5 + 0.5, 0, 7.999)
-    i, j = row.astype(np.int64), column.astype(np.int64)
-    s, t = row - i, column - j
+    s, t = row - np.floor(row), column - np.floor(column)
+    i, j = row.astype(np.int32), column.astype(np.int32)
     above = cells[i, j] * (1 - t) + cells[i, j + 1] * t
     below = cells[i + 1, j] * (1 - t) + cells[i + 1, j + 1] * t
     inside = (np.abs(x) < 1.28) & (np.abs(y) < 1.14)

@@ -7,9 +7,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from headstart.values import Floats
+from headstart.values import Floats, Ints
 
-NOISE_PX = 512
+CLOUDS_PX, NOISE_PX = 1024, 512
 Vector = tuple[float, float, float]
 Item = TypeVar("Item")
 
@@ -49,42 +49,37 @@ def mix(low: Floats | Vector, high: Floats | Vector, share: Floats) -> Floats:
 
 
 @cache
-def _bank() -> Floats:
-    """Cloudy noise that can be laid side by side, [512, 512] from 0 to 1: six octaves."""
+def _bank() -> Ints:
+    """Cloudy noise that can be laid side by side, [1024 * 1024] from 0 to 65535: six octaves."""
     rng = np.random.default_rng(20_260_101)
-    total = np.zeros((NOISE_PX, NOISE_PX), np.float32)
+    total = np.zeros((CLOUDS_PX, CLOUDS_PX), np.float32)
     for octave in range(6):
         cells = 8 << octave
         grid = rng.random((cells, cells), dtype=np.float32)
-        at = np.arange(NOISE_PX, dtype=np.float32) * np.float32(cells / NOISE_PX)
+        at = np.arange(CLOUDS_PX, dtype=np.float32) * np.float32(cells / CLOUDS_PX)
         low = np.floor(at).astype(np.int64)
-        t = at - low
+        t = at - np.floor(at)
         t = t * t * (3 - 2 * t)
         rows = grid[low] * (1 - t)[:, None] + grid[(low + 1) % cells] * t[:, None]
         both = rows[:, low] * (1 - t) + rows[:, (low + 1) % cells] * t
         total += both * np.float32(0.56**octave)
     total -= total.min()
-    return total / total.max()
+    found: Ints = (total * np.float32(65535) / total.max()).astype(np.uint16).ravel()
+    return found
 
 
 def noise(x: Floats, y: Floats) -> Floats:
     """Cloudy noise at these places, 0 to 1; it repeats with period 1, its coarsest clouds are 1/8 wide."""
-    px, py = x * np.float32(NOISE_PX), y * np.float32(NOISE_PX)
-    column, row = np.floor(px), np.floor(py)
-    a, b = px - column, py - row
-    i, j = row.astype(np.int64) & (NOISE_PX - 1), column.astype(np.int64) & (NOISE_PX - 1)
-    i1, j1 = (i + 1) & (NOISE_PX - 1), (j + 1) & (NOISE_PX - 1)
-    bank = _bank()
-    above = bank[i, j] * (1 - a) + bank[i, j1] * a
-    below = bank[i1, j] * (1 - a) + bank[i1, j1] * a
-    found: Floats = above * (1 - b) + below * b
+    j = np.floor(x * np.float32(CLOUDS_PX)).astype(np.int32) & (CLOUDS_PX - 1)
+    i = np.floor(y * np.float32(CLOUDS_PX)).astype(np.int32) & (CLOUDS_PX - 1)
+    found: Floats = _bank().take(i * CLOUDS_PX + j).astype(np.float32) * np.float32(1 / 65535)
     return found
 
 
 def grain(x: Floats, y: Floats) -> Floats:
     """Noise without clouds, -1 to 1, a new value each 1/512."""
-    i = np.floor(y * np.float32(NOISE_PX)).astype(np.int64) & (NOISE_PX - 1)
-    j = np.floor(x * np.float32(NOISE_PX)).astype(np.int64) & (NOISE_PX - 1)
+    i = np.floor(y * np.float32(NOISE_PX)).astype(np.int32) & (NOISE_PX - 1)
+    j = np.floor(x * np.float32(NOISE_PX)).astype(np.int32) & (NOISE_PX - 1)
     found: Floats = _salt()[i, j]
     return found
 

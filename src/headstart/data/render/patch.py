@@ -116,8 +116,9 @@ def outline(corners: Sequence[tuple[float, float]], *, rounds: int = 2) -> tuple
 def read(table: Floats, v: Floats) -> Floats:
     """The table's value at `v`, 0 to 1, between its entries."""
     at = np.clip(v, 0, 1) * np.float32(len(table) - 1)
-    low = np.minimum(np.floor(at).astype(np.int64), len(table) - 2)
-    found: Floats = table[low] + (table[low + 1] - table[low]) * (at - low)
+    low = np.minimum(np.floor(at), np.float32(len(table) - 2))
+    row = low.astype(np.int32)
+    found: Floats = table[row] + (table[row + 1] - table[row]) * (at - low)
     return found
 
 

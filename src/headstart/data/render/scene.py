@@ -168,12 +168,12 @@ def light(patches: Sequence[Patch], view: View, stage: Stage) -> Light:
         first.append(first[-1] + shape[0] * shape[1])
     seen = nearest[:pixels]
     which = np.where(seen == FAR, -1, seen & ((1 << INDEX_BITS) - 1))
-    return _lit(_surroundings(view, stage), samples, np.array(first), which, (view, stage, shade))
+    return _lit(_surroundings(view, stage, shade), samples, np.array(first), which, (view, stage, shade))
 
 
 @dataclass(frozen=True)
 class _Film:
-    """What is known of each pixel [p]."""
+    """What is known of each pixel [p]; vectors are [3, p]."""
 
     rgb: Floats
     normal: Floats
@@ -183,38 +183,71 @@ class _Film:
     glow: Floats
     shine: Ints
     depth: Floats
+    sunny: Floats  # share of the main light that comes there
+    open_sky: Floats  # share of the light from everywhere
 
 
-def _surroundings(view: View, stage: Stage) -> _Film:
-    """Ground and wall, as if nothing stood there."""
+def _surroundings(view: View, stage: Stage, shade: "_Shade") -> _Film:
+    """Ground and wall, as if nothing stood before them, with the shadows on them."""
     side = view.side_px
-    line = (np.arange(side, dtype=np.float32) + np.float32(0.5) - np.float32(side / 2)) / np.float32(
-        view.focal_px
-    )
+    line = np.arange(side, dtype=np.float32) + np.float32(0.5)
     across, down = (part.ravel() for part in np.meshgrid(line, line))
-    ray = [a + across * r - down * u for a, r, u in zip(view.ahead, view.right, view.up, strict=True)]
+    way, place, is_wall, level = _hit(across, down, view, stage)
+    rgb, normal = np.empty_like(place), np.zeros_like(place)
+    gloss = np.zeros(len(way), np.float32)
+    walls, grounds = np.flatnonzero(is_wall), np.flatnonzero(~is_wall)
+    if len(walls):
+        x, y, z = place[:, walls]
+        paint = stage.wall(x * view.right[0] + y * view.right[1], z)
+        rgb[:, walls], gloss[walls] = paint.rgb.T, paint.gloss
+        normal[0, walls], normal[1, walls] = -level[0], -level[1]
+    if len(grounds):
+        paint = stage.ground(place[0, grounds], place[1, grounds])
+        rgb[:, grounds], gloss[grounds] = paint.rgb.T, paint.gloss
+        normal[2, grounds] = 1
+    half = np.arange(0, side, 2, dtype=np.float32) + 1
+    across, down = (part.ravel() for part in np.meshgrid(half, half))
+    _, (x, y, z), _, _ = _hit(across, down, view, stage)
+    sunny = shade.on_ground(x, y, z)
+    open_sky = 1 - shade.under(x, y) * (z < 0.01)
+    zeros = [np.zeros(len(way), np.float32) for _ in range(2)]
+    return _Film(
+        rgb,
+        normal,
+        place,
+        gloss,
+        *zeros,
+        np.full(len(way), 3, np.int8),
+        way,
+        _twice(sunny, side),
+        _twice(open_sky, side),
+    )
+
+
+def _hit(across: Floats, down: Floats, view: View, stage: Stage) -> tuple[Floats, Floats, Floats, Vector]:
+    """Where rays through these places of the picture meet ground or wall.
+
+    Depth, place [3, p], whether it is the wall, and which way is straight ahead on the ground.
+    """
+    a = (across - np.float32(view.side_px / 2)) * np.float32(1 / view.focal_px)
+    b = (down - np.float32(view.side_px / 2)) * np.float32(1 / view.focal_px)
+    ray = [d + a * r - b * u for d, r, u in zip(view.ahead, view.right, view.up, strict=True)]
     level = unit((view.ahead[0], view.ahead[1], 0.0))
     to_wall = stage.wall_at - dot(view.eye, level)
     wall = np.float32(to_wall) / np.maximum(ray[0] * level[0] + ray[1] * level[1], np.float32(1e-3))
     ground = np.float32(-view.eye[2]) / np.minimum(ray[2], np.float32(-1e-4))
     is_wall = wall < ground
     way = np.where(is_wall, wall, ground)
-    place = np.stack([e + part * way for e, part in zip(view.eye, ray, strict=True)], 1)
-    rgb, normal = np.empty_like(place), np.zeros_like(place)
-    gloss = np.zeros(len(way), np.float32)
-    for mask, painter in ((is_wall, stage.wall), (~is_wall, stage.ground)):
-        at = np.flatnonzero(mask)
-        if len(at):
-            own = place[at]
-            if mask is is_wall:
-                paint = painter(own[:, 0] * view.right[0] + own[:, 1] * view.right[1], own[:, 2])
-                normal[at] = np.float32([-level[0], -level[1], 0])
-            else:
-                paint = painter(own[:, 0], own[:, 1])
-                normal[at, 2] = 1
-            rgb[at], gloss[at] = paint.rgb, paint.gloss
-    zero = np.zeros(len(way), np.float32)
-    return _Film(rgb, normal, place, gloss, zero.copy(), zero.copy(), np.full(len(way), 3), way)
+    return way, np.stack([e + part * way for e, part in zip(view.eye, ray, strict=True)]), is_wall, level
+
+
+def _twice(values: Floats, side: int) -> Floats:
+    """Values 0 to 1 of a picture of half the width, twice as wide."""
+    half = -(-side // 2)
+    small = Image.fromarray((values.reshape(half, half) * np.float32(255)).astype(np.uint8))
+    large = np.asarray(small.resize((side, side), Image.Resampling.BILINEAR)).ravel()
+    found: Floats = large.astype(np.float32) * np.float32(1 / 255)
+    return found
 
 
 class _Shade:
@@ -232,7 +265,7 @@ class _Shade:
         scale = np.float32(SHADOW_PX / (2 * REACH))
         i, j = (b + REACH) * scale, (a + REACH) * scale
         inside = (i >= 0) & (i < SHADOW_PX) & (j >= 0) & (j < SHADOW_PX)
-        found: Ints = np.where(inside, i.astype(np.int64) * SHADOW_PX + j.astype(np.int64), SHADOW_PX**2)
+        found: Ints = np.where(inside, i.astype(np.int32) * SHADOW_PX + j.astype(np.int32), SHADOW_PX**2)
         return found
 
     def seen_from_sun(self, x: Floats, y: Floats, z: Floats) -> tuple[Floats, Floats, Floats]:
@@ -248,10 +281,10 @@ class _Shade:
         floor = np.where(there & (z < 0.25), self.cells(x + 0 * z, y + 0 * z), SHADOW_PX**2)
         self.low[floor.ravel()] = 255
 
-    def on_ground(self, x: Floats, y: Floats) -> Floats:
-        """Share of the main light [n] that reaches the ground there."""
+    def on_ground(self, x: Floats, y: Floats, z: Floats) -> Floats:
+        """Share of the main light [n] that reaches ground or wall there."""
         stands = np.where(np.isfinite(self.nearest[:-1]), 255, 0).astype(np.uint8)
-        a, b, _ = self.seen_from_sun(x, y, np.zeros_like(x))
+        a, b, _ = self.seen_from_sun(x, y, z)
         found: Floats = 1 - _soft(stands, self.softness, a, b)
         return found
 
@@ -281,8 +314,8 @@ def _soft(mask: np.ndarray, softness: float, a: Floats, b: Floats) -> Floats:  #
     scale = np.float32(SHADOW_PX / (2 * REACH))
     i = np.clip((b + REACH) * scale - np.float32(0.5), 0, SHADOW_PX - 1.01)
     j = np.clip((a + REACH) * scale - np.float32(0.5), 0, SHADOW_PX - 1.01)
-    i0, j0 = i.astype(np.int64), j.astype(np.int64)
-    s, t = i - i0, j - j0
+    s, t = i - np.floor(i), j - np.floor(j)
+    i0, j0 = i.astype(np.int32), j.astype(np.int32)
     above = table[i0, j0] * (1 - t) + table[i0, j0 + 1] * t
     below = table[i0 + 1, j0] * (1 - t) + table[i0 + 1, j0 + 1] * t
     found: Floats = above * (1 - s) + below * s
@@ -300,16 +333,11 @@ def _lit(
         if len(at):
             _fill(film, sample, at, which[at] - first[number], view)
     things = np.flatnonzero(which >= 0)
-    bare = np.flatnonzero(which < 0)
-    sunny, open_sky = np.ones(len(which), np.float32), np.ones(len(which), np.float32)
-    x, y, z = film.place.T
-    sunny[bare] = shade.on_ground(x[bare], y[bare])
-    floor = np.flatnonzero((which < 0) & (z < 0.01))
-    open_sky[floor] = 1 - shade.under(x[floor], y[floor])
-    sunny[things] = shade.on_things(x[things], y[things], z[things])
-    nz = film.normal[things, 2]
-    open_sky[things] = 0.35 + 0.65 * np.clip(0.55 + 0.45 * nz + 0.5 * np.clip(z[things], 0, 0.6), 0, 1)
-    return _shine(film, view, stage, sunny, open_sky)
+    x, y, z = film.place[:, things]
+    film.sunny[things] = shade.on_things(x, y, z)
+    above = 0.55 + 0.45 * film.normal[2, things] + 0.5 * np.clip(z, 0, 0.6)
+    film.open_sky[things] = 0.35 + 0.65 * np.clip(above, 0, 1)
+    return _shine(film, view, stage)
 
 
 def _fill(film: _Film, sample: _Sampled, at: Ints, local: Ints, view: View) -> None:
@@ -322,71 +350,84 @@ def _fill(film: _Film, sample: _Sampled, at: Ints, local: Ints, view: View) -> N
     back = np.where(v > 0.5, np.float32(-STEP), np.float32(STEP))
     dv = [(a - b) * np.sign(back) for a, b in zip(patch.world(u, v + back), place, strict=True)]
     normal = np.stack(
-        [du[1] * dv[2] - du[2] * dv[1], du[2] * dv[0] - du[0] * dv[2], du[0] * dv[1] - du[1] * dv[0]], 1
+        [du[1] * dv[2] - du[2] * dv[1], du[2] * dv[0] - du[0] * dv[2], du[0] * dv[1] - du[1] * dv[0]]
     )
-    length = np.sqrt(normal[:, 0] ** 2 + normal[:, 1] ** 2 + normal[:, 2] ** 2)
-    normal /= np.maximum(length, np.float32(1e-12))[:, None]
+    length = np.sqrt(normal[0] * normal[0] + normal[1] * normal[1] + normal[2] * normal[2])
     away = [e - p for e, p in zip(view.eye, place, strict=True)]
-    towards = normal[:, 0] * away[0] + normal[:, 1] * away[1] + normal[:, 2] * away[2]
-    normal[towards < 0] *= -1
-    film.normal[at], film.rgb[at], film.place[at] = normal, paint.rgb, np.stack(place, 1)
+    towards = normal[0] * away[0] + normal[1] * away[1] + normal[2] * away[2]
+    normal *= np.copysign(1 / np.maximum(length, np.float32(1e-12)), towards)
+    film.normal[:, at], film.rgb[:, at], film.place[:, at] = normal, paint.rgb.T, np.stack(place)
     film.gloss[at], film.metal[at], film.glow[at] = paint.gloss, paint.metal, paint.glow
     film.shine[at] = patch.shine
     film.depth[at] = -sum(a * d for a, d in zip(away, view.ahead, strict=True))
 
 
-def _shine(film: _Film, view: View, stage: Stage, sunny: Floats, open_sky: Floats) -> Light:
+def _shine(film: _Film, view: View, stage: Stage) -> Light:
     """All light that comes from each pixel's surface to the eye."""
-    n, sun = [film.normal[:, axis] for axis in range(3)], stage.sun
-    away = [e - film.place[:, axis] for axis, e in enumerate(view.eye)]
-    length = np.sqrt(away[0] * away[0] + away[1] * away[1] + away[2] * away[2])
-    eye = [part / length for part in away]
+    n, sun = film.normal, stage.sun
+    away = [e - place for e, place in zip(view.eye, film.place, strict=True)]
+    length = 1 / np.sqrt(away[0] * away[0] + away[1] * away[1] + away[2] * away[2])
+    eye = [part * length for part in away]
     facing = np.maximum(n[0] * eye[0] + n[1] * eye[1] + n[2] * eye[2], 0)
-    lit = np.maximum(n[0] * sun[0] + n[1] * sun[1] + n[2] * sun[2], 0) * sunny
+    lit = np.maximum(n[0] * sun[0] + n[1] * sun[1] + n[2] * sun[2], 0) * film.sunny
+    matt = 1 - film.metal
+    diffuse = lit * matt
+    around = film.open_sky * (0.6 + 0.4 * n[2]) * matt
+    lamps = [(lamp, _from_lamp(film, lamp) * matt) for lamp in stage.lamps]
+    glossy = np.flatnonzero(film.gloss > 0)
+    spot, edge = _highlights(film, glossy, [part[glossy] for part in eye], sun)
+    metal = np.flatnonzero(film.metal > 0)
+    mirrored = film.glow.copy()
+    mirrored[metal] += film.metal[metal] * _mirrored(film, metal, [part[metal] for part in eye], facing, sun)
+    rgb = np.empty((len(lit), 3), np.float32)
+    for axis in range(3):
+        falls = stage.sun_rgb[axis] * diffuse + stage.sky_rgb[axis] * around + mirrored
+        for lamp, share in lamps:
+            falls += lamp.rgb[axis] * share
+        light = film.rgb[axis] * film.rgb[axis] * falls  # squared: from the screen's scale to light
+        light[glossy] += spot * stage.sun_rgb[axis] + edge * stage.sky_rgb[axis]
+        rgb[:, axis] = light
+    side = view.side_px
+    return Light(rgb.reshape(side, side, 3), film.depth.reshape(side, side))
+
+
+def _highlights(film: _Film, at: Ints, eye: list[Floats], sun: Vector) -> tuple[Floats, Floats]:
+    """What the pixels `at` throw back of the main light, and of the light from everywhere at their edges."""
+    n = film.normal[:, at]
     half = [e + s for e, s in zip(eye, sun, strict=True)]
     width = np.sqrt(half[0] * half[0] + half[1] * half[1] + half[2] * half[2])
     spot = np.maximum(n[0] * half[0] + n[1] * half[1] + n[2] * half[2], 0) / np.maximum(
         width, np.float32(1e-6)
     )
-    for times in range(int(film.shine.max())):
-        spot = np.where(film.shine > times, spot * spot, spot)
-    spot = spot * film.gloss * sunny * (lit > 0) * 1.6
-    edge = 1 - facing
-    edge = edge * edge * edge * film.gloss * 0.35 * open_sky
-    mirrored = _mirrored(film, eye, facing, stage, sunny) * (0.35 + 0.65 * open_sky)
-    own = film.rgb * film.rgb  # from the screen's scale to light
-    rgb = np.empty_like(own)
-    for axis in range(3):
-        falls = stage.sun_rgb[axis] * lit + stage.sky_rgb[axis] * open_sky * (0.6 + 0.4 * n[2])
-        for lamp in stage.lamps:
-            falls = falls + lamp.rgb[axis] * _from_lamp(film, lamp, n)
-        matt = own[:, axis] * falls * (1 - film.metal)
-        bright = own[:, axis] * film.metal * mirrored + (
-            spot * stage.sun_rgb[axis] + edge * stage.sky_rgb[axis]
-        )
-        rgb[:, axis] = matt + bright + own[:, axis] * film.glow
-    side = view.side_px
-    return Light(rgb.reshape(side, side, 3), film.depth.reshape(side, side))
+    shine = film.shine[at]
+    for times in range(int(shine.max(initial=0))):
+        spot = np.where(shine > times, spot * spot, spot)
+    edge = 1 - np.maximum(n[0] * eye[0] + n[1] * eye[1] + n[2] * eye[2], 0)
+    gloss = film.gloss[at]
+    lit = film.sunny[at] * (n[0] * sun[0] + n[1] * sun[1] + n[2] * sun[2] > 0)
+    return spot * gloss * lit * 1.6, edge * edge * edge * gloss * 0.35 * film.open_sky[at]
 
 
-def _mirrored(film: _Film, eye: list[Floats], facing: Floats, stage: Stage, sunny: Floats) -> Floats:
+def _mirrored(film: _Film, at: Ints, eye: list[Floats], facing: Floats, sun: Vector) -> Floats:
     """How bright the room is where a mirror would look: dark below, bright above, a window by the light."""
-    r = [2 * facing * film.normal[:, axis] - eye[axis] for axis in range(3)]
-    to_sun = r[0] * stage.sun[0] + r[1] * stage.sun[1] + r[2] * stage.sun[2]
-    side = r[0] * stage.sun[1] - r[1] * stage.sun[0]
+    twice = 2 * facing[at]
+    r = [twice * film.normal[axis, at] - eye[axis] for axis in range(3)]
+    to_sun = r[0] * sun[0] + r[1] * sun[1] + r[2] * sun[2]
+    side = r[0] * sun[1] - r[1] * sun[0]
     room = 0.16 + 0.75 * step(r[2], -0.15, 0.75) + 0.25 * step(r[2], -0.2, -0.9)
     room = room + 0.55 * step(side, 0.55, 0.75) * step(r[2], -0.1, 0.1) - 0.3 * step(side, -0.5, -0.8)
     room = room * (0.75 + 0.5 * noise(r[0] * 0.2 + 0.3, r[2] * 0.2))
-    found: Floats = np.maximum(room, 0.03) + 2.2 * step(to_sun, 0.8, 0.93) * (0.3 + 0.7 * sunny)
+    window = 2.2 * step(to_sun, 0.8, 0.93) * (0.3 + 0.7 * film.sunny[at])
+    found: Floats = (np.maximum(room, 0.03) + window) * (0.35 + 0.65 * film.open_sky[at])
     return found
 
 
-def _from_lamp(film: _Film, lamp: Lamp, n: list[Floats]) -> Floats:
+def _from_lamp(film: _Film, lamp: Lamp) -> Floats:
     """Light [p] from a torch, brightest in the middle of its cone."""
-    d = [film.place[:, axis] - at for axis, at in enumerate(lamp.place)]
+    n, d = film.normal, [place - at for place, at in zip(film.place, lamp.place, strict=True)]
     far = d[0] * d[0] + d[1] * d[1] + d[2] * d[2]
-    length = np.sqrt(np.maximum(far, np.float32(1e-6)))
-    along = (d[0] * lamp.ahead[0] + d[1] * lamp.ahead[1] + d[2] * lamp.ahead[2]) / length
-    meets = np.maximum(-(n[0] * d[0] + n[1] * d[1] + n[2] * d[2]) / length, 0) * 0.7 + 0.3
+    length = 1 / np.sqrt(np.maximum(far, np.float32(1e-6)))
+    along = (d[0] * lamp.ahead[0] + d[1] * lamp.ahead[1] + d[2] * lamp.ahead[2]) * length
+    meets = np.maximum(-(n[0] * d[0] + n[1] * d[1] + n[2] * d[2]) * length, 0) * 0.7 + 0.3
     found: Floats = step(along, lamp.wide, lamp.wide + 0.5 * (1 - lamp.wide)) * meets / (0.25 + far)
     return found
