@@ -7,6 +7,6 @@ picture's pixels; of the points that fall on one pixel the nearest to the eye st
 normal are computed for those alone.
 
 Parts of a data set are dealt out by content, so the same seed should give the same pixels on every machine.
-Hence arrays meet only operations that IEEE 754 rounds exactly (+, -, ×, ÷, square root): no powers, no matrix
+Hence arrays meet only operations that IEEE 754 rounds exactly (+, -, *, /, square root): no powers, no matrix
 products, no library's sine, and no sum of floats whose order is open.
 """

@@ -4,10 +4,20 @@ import numpy as np
 
 from headstart.data.render.marks import DIGITS, LETTERS, letter, suit
 from headstart.data.render.maths import (
-    Vector, chance, colour, hue, mix, noise, pick, sine, step, wave,
-)  # fmt: skip
+    Floats,
+    Vector,
+    chance,
+    colour,
+    hue,
+    mix,
+    noise,
+    pick,
+    sine,
+    step,
+    tinted,
+    wave,
+)
 from headstart.data.render.patch import Paint, Painter, Patch, Points, moved, turned
-from headstart.values import Floats
 
 SUITS = ("heart", "diamond", "club", "spade")
 RANKS = "A23456789JQK"
@@ -56,7 +66,7 @@ def sheet(painter: Painter, wide: float, high: float, bend: float, *, rounding: 
 
 def _paper(rgb: Vector, u: Floats, v: Floats) -> Floats:
     light = 0.97 + 0.05 * (noise(u * 1.5, v * 1.5) - 0.5)
-    found: Floats = np.float32(rgb) * light[..., None]
+    found: Floats = tinted(rgb, light)
     return found
 
 

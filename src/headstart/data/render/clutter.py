@@ -3,12 +3,31 @@
 import numpy as np
 
 from headstart.data.render.maths import (
-    Vector, chance, colour, grain, hue, mix, noise, pick, step, wave,
-)  # fmt: skip
+    Floats,
+    Vector,
+    chance,
+    colour,
+    grain,
+    hue,
+    mix,
+    noise,
+    pick,
+    step,
+    tinted,
+    wave,
+)
 from headstart.data.render.patch import (
-    Paint, Painter, Patch, ball, lathe, moved, plain, ring, scaled, turned,
+    Paint,
+    Painter,
+    Patch,
+    ball,
+    lathe,
+    moved,
+    plain,
+    ring,
+    scaled,
+    turned,
 )  # fmt: skip
-from headstart.values import Floats
 
 
 def clutter(rng: np.random.Generator) -> list[Patch]:
@@ -21,7 +40,7 @@ def _speckled(rng: np.random.Generator, rgb: Vector, gloss: float) -> Painter:
 
     def paint(u: Floats, v: Floats) -> Paint:
         light = 1 - deep * 0.5 + deep * noise(u * 0.9 + a, v * 0.7)
-        return Paint(np.float32(rgb) * light[..., None], gloss)
+        return Paint(tinted(rgb, light), gloss)
 
     return paint
 
@@ -61,8 +80,8 @@ def _ring(rng: np.random.Generator) -> list[Patch]:
 def _mug(rng: np.random.Generator) -> list[Patch]:
     high, painter = rng.uniform(0.7, 0.95), _speckled(rng, colour(rng), 0.6)
     corners = [
-        (0.0, 0.0), (0.34, 0.0), (0.38, 0.05), (0.38, high), (0.38, high), (0.34, high), (0.34, high), (0.33, 0.1),
-        (0.0, 0.08),
+        (0.0, 0.0), (0.34, 0.0), (0.38, 0.05), (0.38, high), (0.38, high), (0.34, high), (0.34, high),
+        (0.33, 0.1), (0.0, 0.08),
     ]  # fmt: skip
     handle = (
         Patch(ring(0.22, 0.05), painter, shine=5).after(turned("x", 0.25)).after(moved(0.42, 0, high / 2))
@@ -77,7 +96,7 @@ def _coin(rng: np.random.Generator) -> list[Patch]:
 
     def paint(u: Floats, v: Floats) -> Paint:
         relief = 0.85 + 0.3 * step(noise(u * 0.5, v * 0.6), 0.45, 0.55)
-        return Paint(np.float32(rgb) * relief[..., None], 0.5, 0.6)
+        return Paint(tinted(rgb, relief), 0.5, 0.6)
 
     pile = range(int(rng.integers(1, 4)))
     shift = [(rng.uniform(-0.05, 0.05), rng.uniform(-0.05, 0.05)) for _ in pile]
@@ -105,7 +124,8 @@ def _spool(rng: np.random.Generator) -> list[Patch]:
 def _apple(rng: np.random.Generator) -> list[Patch]:
     rgb, second = hue(rng.uniform(-0.02, 0.3), 0.8, rng.uniform(0.55, 0.85)), hue(0.16, 0.6, 0.8)
     corners = [
-        (0.0, 0.06), (0.15, 0.0), (0.32, 0.08), (0.44, 0.35), (0.42, 0.6), (0.25, 0.75), (0.1, 0.74), (0.0, 0.64),
+        (0.0, 0.06), (0.15, 0.0), (0.32, 0.08), (0.44, 0.35), (0.42, 0.6), (0.25, 0.75), (0.1, 0.74),
+        (0.0, 0.64),
     ]  # fmt: skip
 
     def paint(u: Floats, v: Floats) -> Paint:
@@ -117,8 +137,8 @@ def _apple(rng: np.random.Generator) -> list[Patch]:
 
 def _bowl(rng: np.random.Generator) -> list[Patch]:
     corners = [
-        (0.0, 0.0), (0.25, 0.0), (0.45, 0.2), (0.52, 0.42), (0.52, 0.42), (0.49, 0.42), (0.42, 0.22), (0.2, 0.06),
-        (0.0, 0.05),
+        (0.0, 0.0), (0.25, 0.0), (0.45, 0.2), (0.52, 0.42), (0.52, 0.42), (0.49, 0.42), (0.42, 0.22),
+        (0.2, 0.06), (0.0, 0.05),
     ]  # fmt: skip
     return [Patch(lathe(corners), _speckled(rng, colour(rng), 0.6), shine=5)]
 
@@ -126,8 +146,8 @@ def _bowl(rng: np.random.Generator) -> list[Patch]:
 def _bottle(rng: np.random.Generator) -> list[Patch]:
     rgb, lid = colour(rng), colour(rng)
     corners = [
-        (0.0, 0.0), (0.26, 0.0), (0.28, 0.05), (0.28, 0.75), (0.26, 0.85), (0.1, 1.0), (0.1, 1.0), (0.13, 1.01),
-        (0.13, 1.01), (0.13, 1.2), (0.13, 1.2), (0.0, 1.2),
+        (0.0, 0.0), (0.26, 0.0), (0.28, 0.05), (0.28, 0.75), (0.26, 0.85), (0.1, 1.0), (0.1, 1.0),
+        (0.13, 1.01), (0.13, 1.01), (0.13, 1.2), (0.13, 1.2), (0.0, 1.2),
     ]  # fmt: skip
 
     def paint(u: Floats, v: Floats) -> Paint:
@@ -181,7 +201,7 @@ def _planks(rng: np.random.Generator) -> Painter:
             + 0.22 * (noise(x * 0.06 + row, y * 1.6) - 0.4)
         )
         gap = step(wave(y / wide), 0.03, 0.012)
-        return Paint(np.float32(rgb) * (light * (1 - 0.6 * gap))[..., None], gloss)
+        return Paint(tinted(rgb, light * (1 - 0.6 * gap)), gloss)
 
     return paint
 
@@ -192,7 +212,7 @@ def _cloth(rng: np.random.Generator) -> Painter:
     def paint(x: Floats, y: Floats) -> Paint:
         weave = 0.82 + 0.22 * np.maximum(wave(x * fine), wave(y * fine)) * (0.6 + 0.4 * noise(x * 2, y * 2))
         folds = 0.9 + 0.25 * (noise(x * 0.08, y * 0.05) - 0.4)
-        return Paint(np.float32(rgb) * (weave * folds)[..., None], 0.0)
+        return Paint(tinted(rgb, weave * folds), 0.0)
 
     return paint
 
@@ -204,7 +224,7 @@ def _marble_slab(rng: np.random.Generator) -> Painter:
         bent = noise(x * 0.05, y * 0.05)
         vein = step(np.abs(noise(x * 0.06 + bent * 0.3, y * 0.06 + 0.4) - 0.5), 0.05, 0.0)
         light = 0.85 + 0.2 * bent - 0.3 * vein
-        return Paint(np.float32(rgb) * light[..., None], 0.45)
+        return Paint(tinted(rgb, light), 0.45)
 
     return paint
 
@@ -214,7 +234,7 @@ def _concrete(rng: np.random.Generator) -> Painter:
 
     def paint(x: Floats, y: Floats) -> Paint:
         light = 0.75 + 0.4 * noise(x * 0.09, y * 0.09) + 0.12 * grain(x * 0.13, y * 0.13)
-        return Paint(np.float32(rgb) * light[..., None], 0.05)
+        return Paint(tinted(rgb, light), 0.05)
 
     return paint
 
@@ -236,7 +256,7 @@ def _paper(rng: np.random.Generator) -> Painter:
 
     def paint(x: Floats, y: Floats) -> Paint:
         light = 0.93 + 0.1 * noise(x * 0.05, y * 0.05) + 0.02 * grain(x * 0.2, y * 0.2)
-        return Paint(np.float32(rgb) * light[..., None], 0.05)
+        return Paint(tinted(rgb, light), 0.05)
 
     return paint
 
@@ -261,7 +281,7 @@ def _tiles(rng: np.random.Generator) -> Painter:
         own = noise(np.floor(x / wide) * 0.31, np.floor(y / wide) * 0.17)
         light = 0.8 + 0.2 * own + 0.08 * (noise(x * 0.3, y * 0.3) - 0.5)
         grout = step(joint, 0.06, 0.03)
-        return Paint(mix(np.float32(rgb) * light[..., None], (0.6, 0.58, 0.55), grout), 0.4 * (1 - grout))
+        return Paint(mix(tinted(rgb, light), (0.6, 0.58, 0.55), grout), 0.4 * (1 - grout))
 
     return paint
 
@@ -273,8 +293,6 @@ def _grass(rng: np.random.Generator) -> Painter:
         blades = noise(x * 1.6 + 0.4 * noise(x * 0.3, y * 0.3), y * 0.35)
         other = noise(x * 0.4, y * 1.5)
         light = 0.35 + 0.75 * np.maximum(blades, other) + 0.2 * (noise(x * 0.1, y * 0.1) - 0.5)
-        return Paint(
-            mix(np.float32(rgb) * light[..., None], (0.75, 0.7, 0.4), step(other, 0.62, 0.9) * 0.6), 0.0
-        )
+        return Paint(mix(tinted(rgb, light), (0.75, 0.7, 0.4), step(other, 0.62, 0.9) * 0.6), 0.0)
 
     return paint

@@ -3,13 +3,25 @@
 import numpy as np
 
 from headstart.data.render.marks import DIGITS, LETTERS, letter, pips
-from headstart.data.render.maths import Vector, chance, colour, hue, mix, noise, pick, step, wave
+from headstart.data.render.maths import (
+    Floats,
+    Vector,
+    chance,
+    colour,
+    hue,
+    mix,
+    noise,
+    pick,
+    step,
+    tinted,
+    wave,
+)
 from headstart.data.render.patch import Paint, Painter, Patch, box
-from headstart.values import Floats
 
 WOOD = ((0.83, 0.66, 0.44), (0.72, 0.52, 0.32), (0.9, 0.78, 0.58), (0.56, 0.37, 0.22))
 STICKERS = (
-    (0.93, 0.93, 0.9), (0.95, 0.8, 0.1), (0.75, 0.1, 0.12), (0.9, 0.42, 0.05), (0.08, 0.3, 0.68), (0.05, 0.55, 0.25),
+    (0.93, 0.93, 0.9), (0.95, 0.8, 0.1), (0.75, 0.1, 0.12), (0.9, 0.42, 0.05), (0.08, 0.3, 0.68),
+    (0.05, 0.55, 0.25),
 )  # fmt: skip
 
 
@@ -29,7 +41,7 @@ def wood(rng: np.random.Generator, rgb: Vector) -> Painter:
         line = wave(v * rings * 0.5 + warp * 7)
         fine = noise(u * 0.35 + b, v * 9 + a)
         light = 0.78 + 0.2 * line + 0.24 * (fine - 0.4)
-        return Paint(np.float32(rgb) * light[..., None], 0.15)
+        return Paint(tinted(rgb, light), 0.15)
 
     return paint
 
@@ -75,7 +87,7 @@ def _block(rng: np.random.Generator) -> list[Patch]:
             if framed:
                 mark = np.maximum(mark, inside * step(far, 0.66, 0.68))
             worn = 0.75 + 0.25 * step(noise(u * 2, v * 2), 0.2, 0.4)
-            return Paint(below.rgb + (np.float32(ink) - below.rgb) * (mark * worn)[..., None], 0.18)
+            return Paint(mix(below.rgb, ink, mark * worn), 0.18)
 
         return paint
 
@@ -92,7 +104,7 @@ def _puzzle(rng: np.random.Generator) -> list[Patch]:
 
     def face(number: int) -> Painter:
         drawn = rng.integers(0, 6, (cells, cells))
-        table = np.float32(STICKERS)[np.full((cells, cells), number) if solved else drawn]
+        table = np.array(STICKERS, np.float32)[np.full((cells, cells), number) if solved else drawn]
 
         def paint(u: Floats, v: Floats) -> Paint:
             a, b = u * cells, v * cells
@@ -100,8 +112,7 @@ def _puzzle(rng: np.random.Generator) -> list[Patch]:
             j = np.clip(b, 0, cells - 0.01).astype(np.int64)
             near = np.maximum(np.abs(a - np.floor(a) - 0.5), np.abs(b - np.floor(b) - 0.5))
             sticker = step(near, 0.5 - gap, 0.5 - gap - 0.03)
-            rgb = np.float32(body) + (table[i, j] - np.float32(body)) * sticker[..., None]
-            return Paint(rgb, 0.25 + 0.4 * sticker)
+            return Paint(mix(body, table[i, j], sticker), 0.25 + 0.4 * sticker)
 
         return paint
 

@@ -3,10 +3,20 @@
 import numpy as np
 
 from headstart.data.render.maths import (
-    Vector, chance, colour, hue, mix, noise, pick, sine, step, wave,
-)  # fmt: skip
+    Floats,
+    Vector,
+    chance,
+    colour,
+    hue,
+    mix,
+    noise,
+    pick,
+    sine,
+    step,
+    tinted,
+    wave,
+)
 from headstart.data.render.patch import Paint, Painter, Patch, Points, ball, lathe, moved, plain
-from headstart.values import Floats
 
 Corners = list[tuple[float, float]]
 STRAW = ((0.86, 0.72, 0.45), (0.78, 0.62, 0.36), (0.93, 0.85, 0.66))
@@ -20,7 +30,7 @@ def hat(rng: np.random.Generator) -> list[Patch]:
     return make(rng)
 
 
-def _crowned(
+def _crowned(  # noqa: PLR0913  how a brim and a crown are bent
     rng: np.random.Generator,
     corners: Corners,
     cloth: Painter,
@@ -62,7 +72,7 @@ def _banded(cloth: Painter, band: Vector, low: float, high: float) -> Painter:
         there = step(v, low - 0.004, low + 0.004) * step(v, high + 0.004, high - 0.004)
         ribs = 0.92 + 0.08 * wave(v * 160)
         bow = step(np.abs(u - np.float32(0.25)), 0.045, 0.035) * 0.18
-        ribbon = np.float32(band) * (ribs - bow)[..., None]
+        ribbon = tinted(band, ribs - bow)
         rgb = below.rgb + (ribbon - below.rgb) * there[..., None]
         return Paint(rgb, 0.12 + 0.2 * there)
 
@@ -73,7 +83,7 @@ def _felt(rgb: Vector, gloss: float = 0.08) -> Painter:
     def paint(u: Floats, v: Floats) -> Paint:
         cloudy = 0.9 + 0.2 * noise(u * 1.5, v * 1.2)
         fine = 0.94 + 0.12 * noise(u * 14, v * 9)
-        return Paint(np.float32(rgb) * (cloudy * fine)[..., None], gloss)
+        return Paint(tinted(rgb, cloudy * fine), gloss)
 
     return paint
 
@@ -84,7 +94,7 @@ def _straw(rgb: Vector, rows: int) -> Painter:
         braid = wave(row)
         slant = wave(u * 110 + 0.5 * np.floor(row) + row * 0.4)
         light = 0.68 + 0.24 * braid + 0.18 * slant * braid + 0.16 * (noise(u * 9, v * 9) - 0.5)
-        return Paint(np.float32(rgb) * light[..., None], 0.18)
+        return Paint(tinted(rgb, light), 0.18)
 
     return paint
 
@@ -94,7 +104,8 @@ def _top_hat(rng: np.random.Generator) -> list[Patch]:
     wide = rng.uniform(0.56, 0.66)
     corners = [
         (1.0, 0.02), (1.0, 0.02), (1.0, 0.05), (0.98, 0.05), (wide + 0.04, 0.0), (wide, 0.02), (wide, 0.1),
-        (wide - 0.03, tall / 2), (wide + flare, tall), (wide + flare, tall), (wide - 0.1, tall + 0.02), (0.0, tall + 0.02),
+        (wide - 0.03, tall / 2), (wide + flare, tall), (wide + flare, tall), (wide - 0.1, tall + 0.02),
+        (0.0, tall + 0.02),
     ]  # fmt: skip
     dark = chance(rng, 0.6)
     rgb = hue(rng.random(), 0.15, rng.uniform(0.1, 0.22)) if dark else colour(rng)
@@ -138,7 +149,8 @@ def _sun_hat(rng: np.random.Generator) -> list[Patch]:
     drop = rng.uniform(0.0, 0.14)
     corners = [
         (1.0, 0.0), (1.0, 0.02), (0.97, 0.03), (0.7, drop * 0.7), (wide + 0.08, drop), (wide, drop + 0.03),
-        (wide, drop + 0.12), (wide * 0.95, drop + tall * 0.6), (wide * 0.75, drop + tall * 0.95), (0.0, drop + tall),
+        (wide, drop + 0.12), (wide * 0.95, drop + tall * 0.6), (wide * 0.75, drop + tall * 0.95),
+        (0.0, drop + tall),
     ]  # fmt: skip
     cloth = _straw(pick(rng, STRAW), int(rng.integers(28, 52))) if chance(rng, 0.7) else _felt(colour(rng))
     painter = _banded(cloth, colour(rng), 0.465, 0.56) if chance(rng, 0.8) else cloth
@@ -155,8 +167,8 @@ def _western(rng: np.random.Generator) -> list[Patch]:
     cloth = _felt(brown if chance(rng, 0.6) else colour(rng))
     painter = _banded(cloth, colour(rng), 0.42, 0.475)
     return _crowned(
-        rng, corners, painter, curl=rng.uniform(0.45, 0.8), dip=rng.uniform(0.1, 0.3), pinch=rng.uniform(0.6, 1.0),
-        oval=rng.uniform(0.8, 0.95),
+        rng, corners, painter, curl=rng.uniform(0.45, 0.8), dip=rng.uniform(0.1, 0.3),
+        pinch=rng.uniform(0.6, 1.0), oval=rng.uniform(0.8, 0.95),
     )  # fmt: skip
 
 
@@ -194,7 +206,7 @@ def _cap(rng: np.random.Generator) -> list[Patch]:
     def peak_paint(u: Floats, v: Floats) -> Paint:
         stitched = step(np.abs(wave(v * 7) - 0.1), 0.12, 0.0) * step(wave(u * 60), 0.2, 0.5)
         light = 0.92 + 0.12 * (noise(u * 2, v) - 0.5) - 0.14 * stitched
-        return Paint(np.float32(peak_rgb) * light[..., None], 0.06)
+        return Paint(tinted(peak_rgb, light), 0.06)
 
     button = Patch(ball(0.06, 0.06, 0.04), plain(peak_rgb)).after(moved(0, 0, tall))
     return [Patch(dome, cloth, shine=3), Patch(peak, peak_paint, shine=3), button]

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFilter
 
-from headstart.data.render.maths import Vector, grain
+from headstart.data.render.maths import Floats, Vector, grain
 from headstart.data.render.scene import Light
-from headstart.values import Bytes, Floats
+from headstart.values import Bytes
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Lens:
 def picture(light: Light, focus: float, lens: Lens) -> Bytes:
     """The picture [side, side, 3] of this light, sharp at depth `focus`."""
     level = _mean(light.rgb)
-    rgb = light.rgb * (np.float32(lens.exposure**2 * 1.6) / np.float32(max(level, 1e-3)))
-    rgb = rgb * np.float32(lens.cast)
+    rgb: Floats = light.rgb * (np.float32(lens.exposure**2 * 1.6) / np.float32(max(level, 1e-3)))
+    rgb = rgb * np.array(lens.cast, np.float32)
     shown = np.sqrt(
         rgb * (1 + rgb * np.float32(0.09)) / (1 + rgb * np.float32(0.75))
     )  # bright light is held back
@@ -74,7 +74,7 @@ def _out_of_focus(sharp: Image.Image, depth: Floats, focus: float, aperture: flo
 def _shaken(sharp: Image.Image, pixels: int) -> Image.Image:
     """The mean of the picture and itself, moved."""
     wide = np.asarray(sharp).astype(np.uint16)
-    total = sum(np.roll(wide, (move // 2, move), (0, 1)) for move in range(pixels + 1))
+    total = np.sum([np.roll(wide, (move // 2, move), (0, 1)) for move in range(pixels + 1)], 0)
     return Image.fromarray((total // (pixels + 1)).astype(np.uint8))
 
 

@@ -4,8 +4,7 @@ from functools import cache
 
 import numpy as np
 
-from headstart.data.render.maths import step
-from headstart.values import Floats
+from headstart.data.render.maths import Floats, step
 
 GLYPHS = {  # five columns, seven rows
     "A": "01110 10001 10001 11111 10001 10001 10001",
@@ -82,7 +81,8 @@ def _heart(x: Floats, y: Floats) -> Floats:
         * step(y, 0.36, 0.3)
         * step(y, -0.95, -0.9)
     )
-    return np.maximum(lobe, point)
+    found: Floats = np.maximum(lobe, point)
+    return found
 
 
 def _stem(x: Floats, y: Floats) -> Floats:

@@ -3,13 +3,15 @@
 import math
 from collections.abc import Sequence
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from headstart.values import Floats, Ints
+from headstart.values import Ints
 
 CLOUDS_PX, NOISE_PX = 1024, 512
+Floats = NDArray[Any]  # float32, always; type hints lose that where plain numbers are mixed in
 Vector = tuple[float, float, float]
 Item = TypeVar("Item")
 
@@ -45,6 +47,12 @@ def mix(low: Floats | Vector, high: Floats | Vector, share: Floats) -> Floats:
     """Colours [n, 3]: `share` [n] of `high`, the rest of `low`."""
     a, b = np.asarray(low, np.float32), np.asarray(high, np.float32)
     found: Floats = a + (b - a) * share[..., None]
+    return found
+
+
+def tinted(rgb: Vector, light: Floats) -> Floats:
+    """Colours [..., 3]: this one, darker or brighter."""
+    found: Floats = np.asarray(rgb, np.float32) * light[..., None]
     return found
 
 

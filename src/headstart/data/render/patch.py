@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from headstart.data.render.maths import Vector, aim, cosine, sine
-from headstart.values import Floats
+from headstart.data.render.maths import Floats, Vector, aim, cosine, dot, sine
 
 Points = tuple[Floats, Floats, Floats]
 Shape = Callable[[Floats, Floats], Points]
@@ -40,6 +40,11 @@ class Pose:
             x * row[0] + y * row[1] + z * row[2] + move
             for row, move in zip(self.rows, self.shift, strict=True)
         ]
+        return found[0], found[1], found[2]
+
+    def point(self, at: Vector) -> Vector:
+        """One point after it."""
+        found = [dot(row, at) + move for row, move in zip(self.rows, self.shift, strict=True)]
         return found[0], found[1], found[2]
 
     def then(self, after: "Pose") -> "Pose":
@@ -99,7 +104,7 @@ def outline(corners: Sequence[tuple[float, float]], *, rounds: int = 2) -> tuple
     line = list(corners)
     for _ in range(rounds):
         cut = [line[0]]
-        for (r0, z0), (r1, z1) in zip(line, line[1:], strict=False):
+        for (r0, z0), (r1, z1) in pairwise(line):
             if (r0, z0) == (r1, z1):
                 cut += [(r0, z0), (r1, z1)]
             else:
@@ -159,7 +164,9 @@ def plain(rgb: Vector, *, gloss: float = 0.2, metal: float = 0.0) -> Painter:
 
     def paint(u: Floats, v: Floats) -> Paint:
         return Paint(
-            np.broadcast_to(np.float32(rgb), (*np.broadcast_shapes(u.shape, v.shape), 3)), gloss, metal
+            np.broadcast_to(np.array(rgb, np.float32), (*np.broadcast_shapes(u.shape, v.shape), 3)),
+            gloss,
+            metal,
         )
 
     return paint

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFilter
 
-from headstart.data.render.maths import Vector, cross, dot, noise, step, unit
+from headstart.data.render.maths import Floats, Vector, cross, dot, noise, step, unit
 from headstart.data.render.patch import Paint, Painter, Patch
-from headstart.values import Floats, Ints
+from headstart.values import Ints
 
 COARSE = 13  # samples each way that tell how large a surface is in the picture
 DENSE = 1.3  # points per pixel each way
@@ -149,7 +149,7 @@ def light(patches: Sequence[Patch], view: View, stage: Stage) -> Light:
         sample = _sample(patch, view)
         x, y, z = patch.world(sample.u, sample.v)
         shape = (sample.v.size, sample.u.size)
-        there = patch.cut(sample.u, sample.v) if patch.cut else np.True_
+        there = patch.cut(sample.u, sample.v) if patch.cut else np.ones((1, 1), bool)
         column, row, depth = view.project(x, y, z)
         inside = (
             (column >= 0)
@@ -163,7 +163,7 @@ def light(patches: Sequence[Patch], view: View, stage: Stage) -> Light:
         number = first[-1] + np.arange(shape[0] * shape[1], dtype=np.int64).reshape(shape)
         key = ((depth * np.float32(1 << 16)).astype(np.int64) << INDEX_BITS) | number
         np.minimum.at(nearest, at.ravel(), key.ravel())
-        shade.add(x[::2, ::2], y[::2, ::2], z[::2, ::2], there if there is np.True_ else there[::2, ::2])
+        shade.add(x[::2, ::2], y[::2, ::2], z[::2, ::2], there[::2, ::2])
         samples.append(sample)
         first.append(first[-1] + shape[0] * shape[1])
     seen = nearest[:pixels]
@@ -210,17 +210,18 @@ def _surroundings(view: View, stage: Stage, shade: "_Shade") -> _Film:
     _, (x, y, z), _, _ = _hit(across, down, view, stage)
     sunny = shade.on_ground(x, y, z)
     open_sky = 1 - shade.under(x, y) * (z < 0.01)
-    zeros = [np.zeros(len(way), np.float32) for _ in range(2)]
+    none = np.zeros(len(way), np.float32)
     return _Film(
-        rgb,
-        normal,
-        place,
-        gloss,
-        *zeros,
-        np.full(len(way), 3, np.int8),
-        way,
-        _twice(sunny, side),
-        _twice(open_sky, side),
+        rgb=rgb,
+        normal=normal,
+        place=place,
+        gloss=gloss,
+        metal=none.copy(),
+        glow=none.copy(),
+        shine=np.full(len(way), 3),
+        depth=way,
+        sunny=_twice(sunny, side),
+        open_sky=_twice(open_sky, side),
     )
 
 
@@ -273,7 +274,7 @@ class _Shade:
         found = [x * d[0] + y * d[1] + z * d[2] for d in (self.right, self.up, self.sun)]
         return found[0], found[1], found[2]
 
-    def add(self, x: Floats, y: Floats, z: Floats, there: np.ndarray | np.bool_) -> None:  # type: ignore[type-arg]
+    def add(self, x: Floats, y: Floats, z: Floats, there: np.ndarray | np.bool_) -> None:
         """These points stand in the light."""
         a, b, near = self.seen_from_sun(x, y, z)
         cells = np.where(there, self.cells(a, b), SHADOW_PX**2)
@@ -306,7 +307,7 @@ class _Shade:
         return 1 - total * np.float32(0.25)
 
 
-def _soft(mask: np.ndarray, softness: float, a: Floats, b: Floats) -> Floats:  # type: ignore[type-arg]
+def _soft(mask: np.ndarray, softness: float, a: Floats, b: Floats) -> Floats:
     """A blurred map of 0 and 255, read between its cells, 0 to 1."""
     picture = Image.fromarray(mask.reshape(SHADOW_PX, SHADOW_PX))
     blurred = picture.filter(ImageFilter.GaussianBlur(max(0.8, softness * SHADOW_PX / (2 * REACH))))

@@ -4,11 +4,19 @@ import math
 
 import numpy as np
 
-from headstart.data.render.maths import Vector, chance, cosine, noise, pick, sine, step, wave
+from headstart.data.render.maths import Floats, Vector, chance, cosine, noise, pick, sine, step, tinted, wave
 from headstart.data.render.patch import (
-    Paint, Painter, Patch, Points, Pose, Shape, moved, outline, read, turned,
+    Paint,
+    Painter,
+    Patch,
+    Points,
+    Pose,
+    Shape,
+    moved,
+    outline,
+    read,
+    turned,
 )  # fmt: skip
-from headstart.values import Floats
 
 METALS = (
     (0.72, 0.73, 0.75), (0.62, 0.63, 0.66), (0.8, 0.66, 0.36), (0.86, 0.76, 0.42), (0.16, 0.16, 0.18),
@@ -74,7 +82,7 @@ def _shaft(long: float, thick: float, pitch: float, *, pointed: bool, bare: floa
 def _steel(rgb: Vector) -> Painter:
     def paint(u: Floats, v: Floats) -> Paint:
         light = 0.9 + 0.25 * (noise(u * 0.6, v * 3) - 0.5)
-        return Paint(np.float32(rgb) * light[..., None], 0.7, 0.85)
+        return Paint(tinted(rgb, light), 0.7, 0.85)
 
     return paint
 
@@ -128,9 +136,7 @@ def _head(kind: str, drive: str, wide: float, thick: float, long: float, rgb: Ve
         x, y, _ = top(u, v)
         deep = _recess(drive, x / r, y / r)
         brushed = 0.92 + 0.16 * (noise(v * 2.5, u * 0.02) - 0.5)
-        return Paint(
-            np.float32(rgb) * (brushed * (1 - 0.72 * deep))[..., None], 0.7 - 0.5 * deep, 0.85 - 0.3 * deep
-        )
+        return Paint(tinted(rgb, brushed * (1 - 0.72 * deep)), 0.7 - 0.5 * deep, 0.85 - 0.3 * deep)
 
     return [Patch(side, _steel(rgb), shine=6), Patch(top, top_paint, shine=6)]
 
@@ -142,7 +148,8 @@ def _recess(drive: str, x: Floats, y: Floats) -> Floats:
     if drive == "cross":
         arms = np.maximum(step(np.abs(x), 0.14, 0.09) * step(np.abs(y), 0.62, 0.45),
                           step(np.abs(y), 0.14, 0.09) * step(np.abs(x), 0.62, 0.45))  # fmt: skip
-        return np.maximum(arms, step(x * x + y * y, 0.07, 0.04))
+        found: Floats = np.maximum(arms, step(x * x + y * y, 0.07, 0.04))
+        return found
     if drive in ("hex", "star"):
         a, b, c = np.abs(x), np.abs(0.5 * x + 0.866 * y), np.abs(0.5 * x - 0.866 * y)
         far = np.maximum(np.maximum(a, b), c)

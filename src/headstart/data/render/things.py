@@ -9,7 +9,7 @@ from headstart.data.render.cards import card
 from headstart.data.render.clutter import clutter, placed, surface
 from headstart.data.render.cubes import cube
 from headstart.data.render.hats import hat
-from headstart.data.render.maths import Vector, aim, chance, hue, pick, unit
+from headstart.data.render.maths import Vector, aim, chance, dot, hue, pick, unit
 from headstart.data.render.patch import Patch, Pose, moved, scaled, turned
 from headstart.data.render.screws import screw
 from headstart.data.render.torches import Beam, torch
@@ -48,11 +48,11 @@ def draw(name: str, seed: Sequence[int], side_px: int) -> Bytes:
     stage = _stage(around, tuple(_lamp(beam, fitted) for beam in beams))
     seen = scene.light([*thing, *others], view, stage)
     middle = [float(np.median(part)) for part in _points(thing)]
-    focus = scene.dot((middle[0] - view.eye[0], middle[1] - view.eye[1], middle[2] - view.eye[2]), view.ahead)
+    focus = dot((middle[0] - view.eye[0], middle[1] - view.eye[1], middle[2] - view.eye[2]), view.ahead)
     return lens.picture(seen, focus, _lens(around, side_px))
 
 
-def _points(patches: Sequence[Patch]) -> list[np.ndarray]:  # type: ignore[type-arg]
+def _points(patches: Sequence[Patch]) -> list[np.ndarray]:
     return [
         np.concatenate(part) for part in zip(*(scene.some_points(patch) for patch in patches), strict=True)
     ]
@@ -123,9 +123,7 @@ def _stage(rng: np.random.Generator, lamps: tuple[scene.Lamp, ...]) -> scene.Sta
 def _lamp(beam: Beam, pose: Pose) -> scene.Lamp:
     place, ahead, rgb, wide = beam
     turn = Pose(pose.rows)
-    x, y, z = (float(part[0]) for part in pose(*(np.float32([at]) for at in place)))
-    dx, dy, dz = (float(part[0]) for part in turn(*(np.float32([at]) for at in ahead)))
-    return scene.Lamp((x, y, z), unit((dx, dy, dz)), rgb, wide)
+    return scene.Lamp(pose.point(place), unit(turn.point(ahead)), rgb, wide)
 
 
 def _lens(rng: np.random.Generator, side_px: int) -> lens.Lens:

@@ -5,12 +5,36 @@ import math
 import numpy as np
 
 from headstart.data.render.maths import (
-    Vector, chance, colour, cosine, hue, noise, pick, sine, step, wave,
-)  # fmt: skip
+    Floats,
+    Vector,
+    chance,
+    colour,
+    cosine,
+    hue,
+    mix,
+    noise,
+    pick,
+    sine,
+    step,
+    tinted,
+    wave,
+)
 from headstart.data.render.patch import (
-    Paint, Painter, Patch, Points, Pose, Shape, ball, lathe, moved, outline, plain, read, ring, turned,
+    Paint,
+    Painter,
+    Patch,
+    Points,
+    Pose,
+    Shape,
+    ball,
+    lathe,
+    moved,
+    outline,
+    plain,
+    read,
+    ring,
+    turned,
 )  # fmt: skip
-from headstart.values import Floats
 
 Beam = tuple[Vector, Vector, Vector, float]  # where from, where to, colour, cosine of the half angle
 
@@ -26,14 +50,15 @@ def torch(rng: np.random.Generator) -> tuple[list[Patch], list[Beam]]:
     rim = long - rng.uniform(0.12, 0.22)
     corners = [
         (0.0, 0.0), (slim * 0.8, 0.0), (slim * 0.98, 0.03), (slim, 0.08), (slim, 0.34), (slim, 0.34),
-        (slim * 0.92, 0.36), (slim * 0.92, 0.4), (slim, 0.42), (slim, 0.42), (slim, neck - 0.12), (slim, neck - 0.12),
+        (slim * 0.92, 0.36), (slim * 0.92, 0.4), (slim, 0.42), (slim, 0.42), (slim, neck - 0.12),
+        (slim, neck - 0.12),
         (slim * 0.9, neck - 0.1), (slim * 0.9, neck - 0.05), (slim * 1.05, neck), (wide * 0.93, rim - 0.14),
         (wide * 0.93, rim), (wide * 0.93, rim), (wide, rim + 0.01), (wide, rim + 0.01), (wide, long - 0.02),
         (wide * 0.97, long), (wide * 0.88, long), (wide * 0.86, long - 0.03),
     ]  # fmt: skip
     body = Patch(
         _gripped(rng, corners, slim, (0.55, neck - 0.25)),
-        _coat(rgb, second, metal, (0.36, neck - 0.08, rim), outline(corners)[1]),
+        _coat(rgb, second, 0.55 if metal else 0.0, (0.36, neck - 0.08, rim), outline(corners)[1]),
         shine=5,
     )
     on = chance(rng, 0.5)
@@ -41,14 +66,14 @@ def torch(rng: np.random.Generator) -> tuple[list[Patch], list[Beam]]:
     bowl = lathe(
         [(0.0, long - 0.3), (wide * 0.25, long - 0.29), (wide * 0.6, long - 0.2), (wide * 0.87, long - 0.03)]
     )
-    patches = [body, Patch(bowl, _reflector(on, warm), shine=6), *_bulb(wide, long, on, warm)]
+    patches = [body, Patch(bowl, _reflector(warm, on=on), shine=6), *_bulb(wide, long, warm, on=on)]
     if chance(rng, 0.8):
         patches.append(_switch(rng, slim, rng.uniform(0.5, 0.72) * long))
     if chance(rng, 0.3):
         patches.append(Patch(ring(0.13, 0.025), plain((0.7, 0.7, 0.72), gloss=0.6, metal=0.8)).after(
             turned("x", 0.25)).after(moved(0, 0, -0.11)))  # fmt: skip
     pose = _pose(rng, slim, wide, long)
-    x, y, z = (float(part[0]) for part in pose(*(np.float32([at]) for at in (0.0, 0.0, long))))
+    x, y, z = pose.point((0.0, 0.0, long))
     ahead = (pose.rows[0][2], pose.rows[1][2], pose.rows[2][2])
     bright = rng.uniform(1.0, 2.5)
     rgb_on = (warm[0] * bright, warm[1] * bright, warm[2] * bright)
@@ -96,8 +121,8 @@ def _gripped(
 
 
 def _coat(
-    rgb: Vector, second: Vector, metal: bool, at: tuple[float, float, float], height: Floats
-) -> Painter:  # noqa: FBT001
+    rgb: Vector, second: Vector, metal: float, at: tuple[float, float, float], height: Floats
+) -> Painter:
     """Body and head in one colour, tail cap and bezel in another where they differ."""
     tail, neck, rim = at
     split = abs(rgb[0] - second[0]) + abs(rgb[2] - second[2]) > 0.5
@@ -106,27 +131,26 @@ def _coat(
         z = read(height, v)
         other = step(z, tail, tail - 0.01) + step(z, rim, rim + 0.01) if split else 0 * z
         light = 0.94 + 0.12 * (noise(u, v * 2) - 0.5) - 0.35 * step(np.abs(z - np.float32(neck)), 0.03, 0.015)
-        shown = np.float32(rgb) + (np.float32(second) - np.float32(rgb)) * other[..., None]
-        return Paint(shown * light[..., None], 0.55, 0.55 if metal else 0.0)
+        return Paint(mix(rgb, second, other) * light[..., None], 0.55, metal)
 
     return paint
 
 
-def _reflector(on: bool, warm: Vector) -> Painter:  # noqa: FBT001
+def _reflector(warm: Vector, *, on: bool) -> Painter:
     def paint(u: Floats, v: Floats) -> Paint:
         light = 0.8 + 0.2 * wave(v * 9 + 0 * u)
         glow = (1.6 - 0.9 * v if on else 0 * v) + 0 * u
-        rgb = np.float32(warm if on else (0.9, 0.9, 0.92)) * light[..., None]
+        rgb = tinted(warm if on else (0.9, 0.9, 0.92), light)
         return Paint(rgb, 0.8, 0.8, glow)
 
     return paint
 
 
-def _bulb(wide: float, long: float, on: bool, warm: Vector) -> list[Patch]:  # noqa: FBT001
+def _bulb(wide: float, long: float, warm: Vector, *, on: bool) -> list[Patch]:
     def paint(u: Floats, v: Floats) -> Paint:
         shape = np.broadcast_shapes(u.shape, v.shape)
         rgb = warm if on else (0.85, 0.8, 0.55)
-        return Paint(np.broadcast_to(np.float32(rgb), (*shape, 3)), 0.8, 0.0, 8.0 if on else 0.0)
+        return Paint(np.broadcast_to(np.array(rgb, np.float32), (*shape, 3)), 0.8, 0.0, 8.0 if on else 0.0)
 
     size = wide * 0.2
     return [Patch(ball(size, size, size * 1.2), paint).after(moved(0, 0, long - 0.22))]
