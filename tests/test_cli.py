@@ -605,8 +605,23 @@ def test_cache_shows_and_clears(
 def test_the_demo_runs_the_whole_road(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     said = call(capfd, "demo", "--dir", tmp_path / "demo")
     assert (said.code, said.err) == (0, "")
-    assert load(tmp_path / "demo" / "digits-model").report["test"]["accuracy"] > 0.9
+    model = load(tmp_path / "demo" / "objects-model")
+    assert model.report["test"]["accuracy"] > 0.9
     assert all(f"headstart {name} " in said.out for name in ("check", "train", "predict"))
+    assert max(len(line) for line in said.out.splitlines() if str(tmp_path) not in line) <= 80
     again = call(capfd, "demo", "--dir", tmp_path / "demo", "--json")
     assert again.code == 0
-    assert {one["label"] for one in again.json()["predictions"]} == {"3", "7"}
+    answers = again.json()["predictions"]
+    names = [Path(one["path"]).relative_to(tmp_path / "demo" / "objects").as_posix() for one in answers]
+    assert [name.partition("/")[0] for name in names] == ["Card", "Cube", "Hat", "Screw", "Torch"]
+    parts = {one.path: one.part for one in model.manifest}
+    assert {parts[name] for name in names} == {"test"}
+
+
+@pytest.mark.slow
+def test_the_demo_opens_the_report_where_there_is_one(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", opened.append)
+    make.folder(tmp_path / "demo" / "objects", per_class=0)

@@ -17,7 +17,7 @@ from headstart.data.render.maths import (
     tinted,
     wave,
 )
-from headstart.data.render.patch import Paint, Painter, Patch, Points, moved, turned
+from headstart.data.render.patch import Paint, Painter, Patch, Points, moved, plain, turned
 
 SUITS = ("heart", "diamond", "club", "spade")
 RANKS = "A23456789JQK"
@@ -33,28 +33,32 @@ def card(rng: np.random.Generator) -> list[Patch]:
     count = int(rng.integers(2, 5)) if kind in ("play", "back") and chance(rng, 0.4) else 1
     up = rng.uniform(0.0, 0.04) if count > 1 or chance(rng, 0.35) else rng.uniform(0.06, 0.2)
     spread, bend = rng.uniform(0.03, 0.09), rng.uniform(-0.12, 0.2)
-    back = _back(rng)
+    back, blank = _back(rng), plain((0.93, 0.92, 0.88))
+    face, reverse, wide, high = {
+        "play": (_face, back, 0.64, 0.9),
+        "back": (_face, back, 0.64, 0.9),
+        "post": (_post, blank, 1.0, 0.7),
+        "business": (_business, blank, 1.0, 0.58),
+        "bank": (_bank, plain((0.75, 0.75, 0.78)), 1.0, 0.63),
+    }[kind]
+    rounding = 0.02 if kind == "post" else 0.1
     found = []
     for number in range(count):
-        painter = {"play": _face, "post": _post, "business": _business, "bank": _bank}.get(
-            kind, lambda _: back
-        )(rng)
-        wide = {"post": 1.0, "business": 1.0, "bank": 1.0}.get(kind, 0.64)
-        high = {"post": 0.7, "business": 0.58, "bank": 0.63}.get(kind, 0.9)
-        one = sheet(
-            painter, wide, high, bend if kind != "bank" else 0.0, rounding=0.02 if kind == "post" else 0.1
-        )
-        one = one.after(moved(0, high, 0.0)).after(turned("z", spread * (number - (count - 1) / 2)))
-        found.append(one.after(moved(0, 0, 0.02 * number)).after(turned("x", up)))
+        sides = [face(rng), reverse] if kind != "back" else [reverse, face(rng)]
+        pose = moved(0, high, 0.0).then(turned("z", spread * (number - (count - 1) / 2)))
+        pose = pose.then(moved(0, 0, 0.02 * number)).then(turned("x", up))
+        for side, painter in zip((1, -1), sides, strict=True):
+            one = sheet(painter, wide, high, 0.0 if kind == "bank" else bend, rounding=rounding, side=side)
+            found.append(one.after(pose))
     return found
 
 
-def sheet(painter: Painter, wide: float, high: float, bend: float, *, rounding: float) -> Patch:
-    """A thin sheet of these half widths, bent about its long axis, corners rounded."""
+def sheet(painter: Painter, wide: float, high: float, bend: float, *, rounding: float, side: int) -> Patch:
+    """One side, 1 or -1, of a thin sheet of these half widths, bent about its long axis, corners rounded."""
 
     def shape(u: Floats, v: Floats) -> Points:
-        x, y = (u * 2 - 1) * np.float32(wide), (v * 2 - 1) * np.float32(high)
-        return x + 0 * v, y + 0 * u, bend * x * x + 0.3 * bend * y * y + np.float32(0.01)
+        x, y = (u * 2 - 1) * np.float32(wide * side), (v * 2 - 1) * np.float32(high)
+        return x + 0 * v, y + 0 * u, bend * x * x + 0.3 * bend * y * y + np.float32(0.01 + 0.005 * side)
 
     def cut(u: Floats, v: Floats) -> object:
         a = np.maximum(np.abs(u * 2 - 1) * np.float32(wide) - np.float32(wide - rounding), 0)

@@ -16,18 +16,22 @@ from headstart.data.render.maths import (
     tinted,
     wave,
 )
-from headstart.data.render.patch import Paint, Painter, Patch, Points, ball, lathe, moved, plain
+from headstart.data.render.patch import Paint, Painter, Patch, Points, ball, lathe, moved, plain, turned
 
 Corners = list[tuple[float, float]]
 STRAW = ((0.86, 0.72, 0.45), (0.78, 0.62, 0.36), (0.93, 0.85, 0.66))
 
 
 def hat(rng: np.random.Generator) -> list[Patch]:
-    """A hat as it lies on a table, brim down."""
+    """A hat as it lies on a table: brim down, sometimes on its side or on its crown."""
     make = pick(
         rng, (_top_hat, _bowler, _fedora, _fedora, _sun_hat, _sun_hat, _western, _western, _cap, _cap)
     )
-    return make(rng)
+    parts, lies = make(rng), rng.random()
+    if lies < 0.8:
+        return parts
+    over = 0.5 if lies > 0.92 else rng.uniform(0.12, 0.36)
+    return [part.after(turned("z", rng.random())).after(turned("x", over)) for part in parts]
 
 
 def _crowned(  # noqa: PLR0913  how a brim and a crown are bent

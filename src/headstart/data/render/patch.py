@@ -178,7 +178,8 @@ def box(x: float, y: float, z: float, *, rounding: float) -> list[Shape]:
 
     def side(axis: int, sign: float) -> Shape:
         def shape(u: Floats, v: Floats) -> Points:
-            flat = [u * 2 - 1 + 0 * v, v * 2 - 1 + 0 * u]
+            along = u * 2 - 1 if (sign > 0) != (axis == 1) else 1 - u * 2  # so that nothing is mirrored
+            flat = [along + 0 * v, v * 2 - 1 + 0 * u]
             flat.insert(axis, np.full_like(flat[0], sign))
             outer = [part * full for part, full in zip(flat, half, strict=True)]
             inner = [

@@ -70,12 +70,12 @@ def _fitted(patches: Sequence[Patch]) -> Pose:
 
 def _camera(thing: Sequence[Patch], rng: np.random.Generator, side_px: int) -> tuple[scene.View, Vector]:
     c, s = aim(rng.random())
-    down = rng.uniform(0.3, 1.6)
+    down = rng.uniform(0.25, 1.5) if chance(rng, 0.75) else rng.uniform(1.5, 5.0)
     direction = unit((c, s, -down))
     focal = rng.uniform(0.9, 1.7)
-    share = rng.uniform(0.5, 0.86)
+    share = rng.uniform(0.36, 0.86)
     view = scene.look_at(thing, direction, share=share, side_px=round(side_px * FINER), focal=focal)
-    room = (1 - share) * 0.3 / focal
+    room = (1 - share) * (0.3 if chance(rng, 0.75) else 0.6) / focal
     right, up = view.right, view.up
     a, b = rng.uniform(-room, room), rng.uniform(-room, room)
     ahead = unit(tuple(d + a * r + b * q for d, r, q in zip(view.ahead, right, up, strict=True)))  # type: ignore[arg-type]
@@ -87,8 +87,8 @@ def _others(thing: Sequence[Patch], rng: np.random.Generator, direction: Vector)
     x, y, _ = _points(thing)
     found: list[Patch] = []
     taken: list[tuple[float, float, float]] = []
-    for _ in range(pick(rng, (0, 0, 1, 1, 2, 2, 3, 4))):
-        parts, size = clutter(rng), rng.uniform(0.3, 0.75)
+    for _ in range(pick(rng, (0, 0, 1, 2, 2, 3, 4, 5))):
+        parts, size = clutter(rng), rng.uniform(0.3, 1.0)
         for _ in range(8):
             cx, cy = rng.uniform(-1.9, 1.9), rng.uniform(-1.9, 1.9)
             if chance(rng, 0.3):  # towards the eye
@@ -130,11 +130,11 @@ def _lens(rng: np.random.Generator, side_px: int) -> lens.Lens:
     cast = hue(rng.random(), rng.uniform(0.0, 0.12), 1.0)
     return lens.Lens(
         side_px=side_px,
-        exposure=rng.uniform(0.42, 0.6),
+        exposure=rng.uniform(0.3, 0.6),
         cast=cast,
-        aperture=rng.uniform(1.5, 6.0) if chance(rng, 0.5) else 0.0,
-        shake=int(rng.integers(1, 4)) if chance(rng, 0.15) else 0,
+        aperture=rng.uniform(1.5, 7.0) if chance(rng, 0.5) else 0.0,
+        shake=int(rng.integers(1, 7)) if chance(rng, 0.2) else 0,
         vignette=rng.uniform(0.0, 0.25),
-        noise=rng.uniform(0.004, 0.03),
+        noise=rng.uniform(0.004, 0.05),
         seed=int(rng.integers(1 << 30)),
     )
