@@ -49,15 +49,16 @@ class Pose:
 
     def then(self, after: "Pose") -> "Pose":
         """This one first, `after` second."""
-        rows = tuple(
-            tuple(sum(row[k] * self.rows[k][column] for k in range(3)) for column in range(3))
-            for row in after.rows
-        )
-        shift = tuple(
-            sum(row[k] * self.shift[k] for k in range(3)) + move
-            for row, move in zip(after.rows, after.shift, strict=True)
-        )
-        return Pose(rows, shift)  # type: ignore[arg-type]  # three of three
+        one, two, three = self.rows
+        rows = [
+            (
+                a * one[0] + b * two[0] + c * three[0],
+                a * one[1] + b * two[1] + c * three[1],
+                a * one[2] + b * two[2] + c * three[2],
+            )
+            for a, b, c in after.rows
+        ]
+        return Pose((rows[0], rows[1], rows[2]), after.point(self.shift))
 
 
 def turned(axis: str, turns: float) -> Pose:

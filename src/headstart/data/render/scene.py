@@ -12,10 +12,12 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from headstart.data.render.maths import Floats, Vector, cross, dot, noise, step, unit
-from headstart.data.render.patch import Paint, Painter, Patch
+from headstart.data.render.patch import Paint, Painter, Patch, Points
 from headstart.values import Ints
 
 COARSE = 13  # samples each way that tell how large a surface is in the picture
+_LINE = np.linspace(0, 1, COARSE, dtype=np.float32)
+_INNER = tuple(part.ravel() for part in np.meshgrid(*[np.linspace(0.02, 0.98, COARSE, dtype=np.float32)] * 2))
 DENSE = 1.3  # points per pixel each way
 MOST = 640  # points each way
 INDEX_BITS = 24
@@ -24,6 +26,7 @@ SHADOW_PX = 176
 REACH = 3.0  # half width of what is looked at for shadows; a thing's largest side is about 2
 STEP = 1 / 400  # of u and v, for normals
 BIAS = 0.05
+LEAST_SPOT = 0.55  # its eighth power, the widest highlight, is below 1/100
 
 
 @dataclass(frozen=True)
@@ -95,19 +98,18 @@ class _Sampled:
     v: Floats  # [nv, 1]
 
 
-def look_at(patches: Sequence[Patch], direction: Vector, *, share: float, side_px: int, focal: float) -> View:
-    """A view along `direction` in which these surfaces fill about `share` of the picture's width.
+def look_at(points: Points, direction: Vector, *, share: float, side_px: int, focal: float) -> View:
+    """A view along `direction` in which these points fill about `share` of the picture's width.
 
     `focal` is the focal length over the picture's width. What is slender may be longer than `share`, so that
     its area is not too far from that of other things.
     """
-    x, y, z = (np.concatenate(part) for part in zip(*(some_points(patch) for patch in patches), strict=True))
-    middle = tuple(round(float(part.min() + part.max()) / 2, 6) for part in (x, y, z))
+    middle = [round(float(part.min() + part.max()) / 2, 6) for part in points]
     distance = 4.0
     for _ in range(3):
-        eye = tuple(m - distance * d for m, d in zip(middle, direction, strict=True))
+        eye = [m - distance * d for m, d in zip(middle, direction, strict=True)]
         view = View((eye[0], eye[1], eye[2]), direction, side_px, focal * side_px)
-        column, row, _ = view.project(x, y, z)
+        column, row, _ = view.project(*points)
         wide, high = float(np.ptp(column)), float(np.ptp(row))
         slender = math.sqrt(max(wide, high) * math.sqrt(wide * high))
         wanted = max(slender / share, max(wide, high) / 0.98)
@@ -115,18 +117,19 @@ def look_at(patches: Sequence[Patch], direction: Vector, *, share: float, side_p
     return view
 
 
-def some_points(patch: Patch) -> tuple[Floats, Floats, Floats]:
-    """Some of the surface's points that are really there, in the world."""
-    line = np.linspace(0.02, 0.98, COARSE, dtype=np.float32)
-    u, v = np.meshgrid(line, line)
-    x, y, z = patch.world(u, v)
-    there = patch.cut(u, v) if patch.cut else np.ones(u.shape, bool)
-    return x[there], y[there], z[there]
+def some_points(patches: Sequence[Patch]) -> Points:
+    """Some of the points of these surfaces that are really there, in the world."""
+    found = []
+    for patch in patches:
+        points = patch.world(*_INNER)
+        there = patch.cut(*_INNER) if patch.cut else slice(None)
+        found.append([part[there].ravel() for part in points])
+    x, y, z = (np.concatenate(part) for part in zip(*found, strict=True))
+    return x, y, z
 
 
 def _sample(patch: Patch, view: View) -> _Sampled:
-    line = np.linspace(0, 1, COARSE, dtype=np.float32)
-    column, row, _ = view.project(*patch.world(line[None, :], line[:, None]))
+    column, row, _ = view.project(*patch.world(_LINE[None, :], _LINE[:, None]))
     column, row = np.broadcast_to(column, (COARSE, COARSE)), np.broadcast_to(row, (COARSE, COARSE))
     counts = []
     for axis in (1, 0):
@@ -291,8 +294,7 @@ class _Shade:
 
     def under(self, x: Floats, y: Floats) -> Floats:
         """How much [n] of the sky is hidden from the ground there by what stands on it."""
-        wide, close = _soft(self.low[:-1], 0.16, x, y), _soft(self.low[:-1], 0.05, x, y)
-        found: Floats = 0.45 * wide + 0.4 * close
+        found: Floats = 0.75 * _soft(self.low[:-1], 0.09, x, y)
         return found
 
     def on_things(self, x: Floats, y: Floats, z: Floats) -> Floats:
@@ -400,9 +402,12 @@ def _highlights(film: _Film, at: Ints, eye: list[Floats], sun: Vector) -> tuple[
     spot = np.maximum(n[0] * half[0] + n[1] * half[1] + n[2] * half[2], 0) / np.maximum(
         width, np.float32(1e-6)
     )
-    shine = film.shine[at]
+    bright = np.flatnonzero(spot > LEAST_SPOT)
+    shine, small = film.shine[at[bright]], spot[bright]
     for times in range(int(shine.max(initial=0))):
-        spot = np.where(shine > times, spot * spot, spot)
+        small = np.where(shine > times, small * small, small)
+    spot = np.zeros_like(spot)
+    spot[bright] = small
     edge = 1 - np.maximum(n[0] * eye[0] + n[1] * eye[1] + n[2] * eye[2], 0)
     gloss = film.gloss[at]
     lit = film.sunny[at] * (n[0] * sun[0] + n[1] * sun[1] + n[2] * sun[2] > 0)

@@ -9,15 +9,14 @@ from headstart.data.render.cards import card
 from headstart.data.render.clutter import clutter, placed, surface
 from headstart.data.render.cubes import cube
 from headstart.data.render.hats import hat
-from headstart.data.render.maths import Vector, aim, chance, dot, hue, pick, unit
-from headstart.data.render.patch import Patch, Pose, moved, scaled, turned
+from headstart.data.render.maths import Vector, aim, chance, hue, pick, unit
+from headstart.data.render.patch import Patch, Points, Pose, moved, scaled, turned
 from headstart.data.render.screws import screw
 from headstart.data.render.torches import Beam, torch
 from headstart.values import Bytes
 
 Maker = Callable[[np.random.Generator], tuple[list[Patch], list[Beam]]]
-FINER = 1.5  # pixels rendered for each one that is shown
-LEAST_AWAY = 1.06
+FINER = 1.35  # pixels rendered for each one that is shown
 
 
 def _dark(make: Callable[[np.random.Generator], list[Patch]]) -> Maker:
@@ -41,54 +40,48 @@ def draw(name: str, seed: Sequence[int], side_px: int) -> Bytes:
     """
     own, around = (np.random.default_rng([*seed, part]) for part in range(2))
     patches, beams = THINGS[name](own)
-    fitted = _fitted(patches).then(turned("z", around.random()))
-    thing = [patch.after(fitted) for patch in patches]
-    view, direction = _camera(thing, around, side_px)
-    others = _others(thing, around, direction)
+    raw = scene.some_points(patches)
+    fitted = _fitted(raw).then(turned("z", around.random()))
+    thing, points = [patch.after(fitted) for patch in patches], fitted(*raw)
+    view, direction = _camera(points, around, side_px)
+    others = _others(points, around, direction)
     stage = _stage(around, tuple(_lamp(beam, fitted) for beam in beams))
     seen = scene.light([*thing, *others], view, stage)
-    middle = [float(np.median(part)) for part in _points(thing)]
-    focus = dot((middle[0] - view.eye[0], middle[1] - view.eye[1], middle[2] - view.eye[2]), view.ahead)
+    _, _, depths = view.project(*points)
+    focus = round(float(depths.min() + depths.max()) / 2, 6)
     return lens.picture(seen, focus, _lens(around, side_px))
 
 
-def _points(patches: Sequence[Patch]) -> list[np.ndarray]:
-    return [
-        np.concatenate(part) for part in zip(*(scene.some_points(patch) for patch in patches), strict=True)
-    ]
-
-
-def _fitted(patches: Sequence[Patch]) -> Pose:
+def _fitted(points: Points) -> Pose:
     """The pose that brings a thing to the middle, on the ground, 2 across."""
-    x, y, z = _points(patches)
-    low, high = [float(part.min()) for part in (x, y, z)], [float(part.max()) for part in (x, y, z)]
+    low, high = [float(part.min()) for part in points], [float(part.max()) for part in points]
     size = max(b - a for a, b in zip(low, high, strict=True))
     floor = 0.0 if low[2] < -0.3 * size else low[2]  # driven into the ground: it stays there
     middle = moved(round(-(low[0] + high[0]) / 2, 6), round(-(low[1] + high[1]) / 2, 6), round(-floor, 6))
     return middle.then(scaled(round(2 / size, 6)))
 
 
-def _camera(thing: Sequence[Patch], rng: np.random.Generator, side_px: int) -> tuple[scene.View, Vector]:
+def _camera(points: Points, rng: np.random.Generator, side_px: int) -> tuple[scene.View, Vector]:
     c, s = aim(rng.random())
-    down = rng.uniform(0.25, 1.5) if chance(rng, 0.75) else rng.uniform(1.5, 5.0)
+    down = rng.uniform(0.25, 1.5) if chance(rng, 0.85) else rng.uniform(1.5, 4.0)
     direction = unit((c, s, -down))
     focal = rng.uniform(0.9, 1.7)
-    share = rng.uniform(0.36, 0.86)
-    view = scene.look_at(thing, direction, share=share, side_px=round(side_px * FINER), focal=focal)
-    room = (1 - share) * (0.3 if chance(rng, 0.75) else 0.6) / focal
+    share = rng.uniform(0.42, 0.86)
+    view = scene.look_at(points, direction, share=share, side_px=round(side_px * FINER), focal=focal)
+    room = (1 - share) * (0.3 if chance(rng, 0.85) else 0.6) / focal
     right, up = view.right, view.up
     a, b = rng.uniform(-room, room), rng.uniform(-room, room)
     ahead = unit(tuple(d + a * r + b * q for d, r, q in zip(view.ahead, right, up, strict=True)))  # type: ignore[arg-type]
     return scene.View(view.eye, ahead, view.side_px, view.focal_px), direction
 
 
-def _others(thing: Sequence[Patch], rng: np.random.Generator, direction: Vector) -> list[Patch]:
+def _others(points: Points, rng: np.random.Generator, direction: Vector) -> list[Patch]:
     """None to four small things, where the thing leaves room; now and then one in front of it."""
-    x, y, _ = _points(thing)
+    x, y, _ = points
     found: list[Patch] = []
     taken: list[tuple[float, float, float]] = []
     for _ in range(pick(rng, (0, 0, 1, 2, 2, 3, 4, 5))):
-        parts, size = clutter(rng), rng.uniform(0.3, 1.0)
+        parts, size = clutter(rng), rng.uniform(0.3, 0.9)
         for _ in range(8):
             cx, cy = rng.uniform(-1.9, 1.9), rng.uniform(-1.9, 1.9)
             if chance(rng, 0.3):  # towards the eye
@@ -132,7 +125,7 @@ def _lens(rng: np.random.Generator, side_px: int) -> lens.Lens:
         side_px=side_px,
         exposure=rng.uniform(0.3, 0.6),
         cast=cast,
-        aperture=rng.uniform(1.5, 7.0) if chance(rng, 0.5) else 0.0,
+        aperture=rng.uniform(1.5, 6.0) if chance(rng, 0.5) else 0.0,
         shake=int(rng.integers(1, 7)) if chance(rng, 0.2) else 0,
         vignette=rng.uniform(0.0, 0.25),
         noise=rng.uniform(0.004, 0.05),
