@@ -18,7 +18,7 @@ BEGIN, END = "<!-- results -->", "<!-- /results -->"
 ORDER = (
     "against_plain", "pipeline", "against_fastai", "second_run", "startup", "memory", "accuracy", "few",
     "finetuning", "tuning", "backbone_choice", "best", "duplicates", "hostile", "kills", "tuning_kills",
-    "environment", "parity",
+    "environment", "parity", "samples",
 )  # fmt: skip
 HEADLINES = (  # how claims begin that stand in the README
     "train, ", "extraction, ", "second train", "headstart --help", "predict of one picture, process",

@@ -18,7 +18,7 @@ from headstart.values import Ints
 COARSE = 13  # samples each way that tell how large a surface is in the picture
 _LINE = np.linspace(0, 1, COARSE, dtype=np.float32)
 _INNER = tuple(part.ravel() for part in np.meshgrid(*[np.linspace(0.02, 0.98, COARSE, dtype=np.float32)] * 2))
-DENSE = 1.3  # points per pixel each way
+DENSE = 1.1  # points per pixel each way
 MOST = 640  # points each way
 INDEX_BITS = 24
 FAR = np.iinfo(np.int64).max
@@ -198,16 +198,16 @@ def _surroundings(view: View, stage: Stage, shade: "_Shade") -> _Film:
     way, place, is_wall, level = _hit(across, down, view, stage)
     rgb, normal = np.empty_like(place), np.zeros_like(place)
     gloss = np.zeros(len(way), np.float32)
-    walls, grounds = np.flatnonzero(is_wall), np.flatnonzero(~is_wall)
-    if len(walls):
-        x, y, z = place[:, walls]
+    walls = int(np.count_nonzero(is_wall))  # the eye is level: they are the first rows
+    if walls:
+        x, y, z = place[:, :walls]
         paint = stage.wall(x * view.right[0] + y * view.right[1], z)
-        rgb[:, walls], gloss[walls] = paint.rgb.T, paint.gloss
-        normal[0, walls], normal[1, walls] = -level[0], -level[1]
-    if len(grounds):
-        paint = stage.ground(place[0, grounds], place[1, grounds])
-        rgb[:, grounds], gloss[grounds] = paint.rgb.T, paint.gloss
-        normal[2, grounds] = 1
+        rgb[:, :walls], gloss[:walls] = paint.rgb.T, paint.gloss
+        normal[0, :walls], normal[1, :walls] = -level[0], -level[1]
+    if walls < len(way):
+        paint = stage.ground(place[0, walls:], place[1, walls:])
+        rgb[:, walls:], gloss[walls:] = paint.rgb.T, paint.gloss
+        normal[2, walls:] = 1
     half = np.arange(0, side, 2, dtype=np.float32) + 1
     across, down = (part.ravel() for part in np.meshgrid(half, half))
     _, (x, y, z), _, _ = _hit(across, down, view, stage)

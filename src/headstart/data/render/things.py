@@ -16,7 +16,7 @@ from headstart.data.render.torches import Beam, torch
 from headstart.values import Bytes
 
 Maker = Callable[[np.random.Generator], tuple[list[Patch], list[Beam]]]
-FINER = 1.35  # pixels rendered for each one that is shown
+FINER = 1.25  # pixels rendered for each one that is shown
 
 
 def _dark(make: Callable[[np.random.Generator], list[Patch]]) -> Maker:
