@@ -1,4 +1,4 @@
-"""The drawn sample `objects`: how fast it is drawn, how well a frozen network tells it, and that nothing else does.
+"""The drawn sample `objects`: how fast it is drawn, how well it is told apart, and by nothing else.
 
 Sets of several seeds are drawn. The accuracy is that of `train` on its own test part. The control is a forest
 on what a picture shows beside its thing: bytes of the file, mean colour, colours along the four borders.

@@ -17,7 +17,7 @@ from headstart.data.render.things import THINGS, draw
 from headstart.data.samples import objects
 from headstart.values import Bytes
 
-PIXELS = "3facc78288afbb28184f66c7fc7101dfef04047d05ff73ab8c35af4de51ed4c7"
+PIXELS = "ee29eefea9616d8e4d12d3f3dde706eaec085bc53ccbb4291fd10780fca5b7b5"
 WHITE = (1.0, 1.0, 1.0)
 
 

@@ -23,7 +23,7 @@ REPORT = "report.html"
 @click.option("--open", "show", is_flag=True, help="Open the report in a browser at the end.")
 @_options.as_json
 def command(folder: Path, show: bool, json: bool) -> None:
-    """The whole road on an embedded sample: five things, 1,000 pictures."""
+    """The whole road on an embedded sample: five drawn things."""
     from headstart.data import samples
     from headstart.recipe import train
 
@@ -37,31 +37,31 @@ def command(folder: Path, show: bool, json: bool) -> None:
     click.echo("2. Encoding each picture once, and fitting a head …", err=json)
     with _show.progress("encoding") as step:
         model = train(pictures, out=out, force=out.is_dir(), on_step=step)
-    some = unseen(model)
-    answers = model.predict([pictures / path for path in some])
+    answers = model.predict([pictures / path for path in one_each(model)])
     if json:
         _show.as_json(model.report | {"predictions": [one.to_json() for one in answers]})
     else:
         told(model.report, pictures, out)
-        _told_answers(answers)
+        _told_answers(model, answers)
         _told_next(out)
     if show and (out / REPORT).is_file():
         webbrowser.open((out / REPORT).resolve().as_uri())
 
 
-def unseen(model: "Model") -> list[str]:
-    """One picture of each class, the first by name of those that the model has not learnt from."""
+def one_each(model: "Model") -> list[str]:
+    """A picture of each class: the first by name that the model has not learnt from, if there is one."""
     return [
-        min(one.path for one in model.manifest if one.label == name and one.part == "test")
+        min((one.part != "test", one.path) for one in model.manifest if one.label == name)[1]
         for name in model.classes
     ]
 
 
-def _told_answers(answers: list["Prediction"]) -> None:
-    click.echo("\n3. Asking it about a picture of each kind that it has never seen:\n")
+def _told_answers(model: "Model", answers: list["Prediction"]) -> None:
+    unseen = " that it has never seen" if model.report["test"] else ""
+    click.echo(f"\n3. Asking it about a picture of each kind{unseen}:\n")
     for one in answers:
         where = "/".join(Path(one.path).parts[-2:])
-        click.echo(_show.cut(f"  {_show.safe(where):<16} {one.label} {one.probability:.2f}"))
+        click.echo(_show.cut(f"  {_show.safe(where):<16} {_show.safe(one.label)} {one.probability:.2f}"))
 
 
 def _told_next(out: Path) -> None:
