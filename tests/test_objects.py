@@ -104,10 +104,10 @@ def test_bytes_colours_and_borders_do_not_tell_the_class(some: Path) -> None:
     paths = sorted(some.glob("*/*.jpg"))
     y = np.array([path.parent.name for path in paths])
     x = np.array([nuisances(path) for path in paths])
-    forest = RandomForestClassifier(200, random_state=0, min_samples_leaf=3)
-    assert (cross_val_predict(forest, x, y, cv=10) == y).mean() < 0.4
+    forest = RandomForestClassifier(60, random_state=0, min_samples_leaf=3)
+    assert (cross_val_predict(forest, x, y, cv=5) == y).mean() < 0.4
     x[:, 4] += 300 * (np.unique(y, return_inverse=True)[1])
-    assert (cross_val_predict(forest, x, y, cv=10) == y).mean() > 0.9
+    assert (cross_val_predict(forest, x, y, cv=5) == y).mean() > 0.9
 
 
 @pytest.mark.slow
