@@ -616,6 +616,11 @@ def test_the_demo_runs_the_whole_road(capfd: pytest.CaptureFixture[str], tmp_pat
     assert [name.partition("/")[0] for name in names] == ["Card", "Cube", "Hat", "Screw", "Torch"]
     parts = {one.path: one.part for one in model.manifest}
     assert {parts[name] for name in names} == {"test"}
+    for one in answers:  # the source network knows a thousand other words, and is less sure
+        assert one["source"]["label"] not in model.classes
+        assert 0 < one["source"]["probability"] <= 1
+        assert f"{one['source']['label']} {one['source']['probability']:.0%}" in said.out
+        assert f"{one['label']} {one['probability']:.2f}" in said.out
 
 
 def test_the_demo_shows_the_report_where_there_is_one(
@@ -641,6 +646,7 @@ def test_the_demo_shows_the_report_where_there_is_one(
     assert (said.code, said.err, opened) == (0, "", [])
     assert "report.html" not in said.out
     assert "a picture of each kind:" in said.out
+    assert "the source network guesses" in said.out
     monkeypatch.setattr("headstart.recipe.train", with_one)
     said = call(capfd, "demo", "--dir", tmp_path / "demo")
     assert "objects-model/report.html" in said.out

@@ -2,7 +2,7 @@
 
 import webbrowser
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import click
 
@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from headstart.model.predict import Prediction
 
 REPORT = "report.html"
+
+
+class Guess(TypedDict):
+    """The source network's first choice."""
+
+    label: str
+    probability: float
 
 
 @click.command("demo")
@@ -37,12 +44,14 @@ def command(folder: Path, show: bool, json: bool) -> None:
     click.echo("2. Encoding each picture once, and fitting a head …", err=json)
     with _show.progress("encoding") as step:
         model = train(pictures, out=out, force=out.is_dir(), on_step=step)
-    answers = model.predict([pictures / path for path in one_each(model)])
+    some = [pictures / path for path in one_each(model)]
+    before, answers = guessed(model, some), model.predict(some)
     if json:
-        _show.as_json(model.report | {"predictions": [one.to_json() for one in answers]})
+        rows = zip(answers, before, strict=True)
+        _show.as_json(model.report | {"predictions": [one.to_json() | {"source": was} for one, was in rows]})
     else:
         told(model.report, pictures, out)
-        _told_answers(model, answers)
+        _told_answers(model, answers, before)
         _told_next(out)
     if show and (out / REPORT).is_file():
         webbrowser.open((out / REPORT).resolve().as_uri())
@@ -56,12 +65,34 @@ def one_each(model: "Model") -> list[str]:
     ]
 
 
-def _told_answers(model: "Model", answers: list["Prediction"]) -> None:
+def guessed(model: "Model", files: list[Path]) -> list[Guess | None]:
+    """What the source network takes these pictures for, from kept features; None where it has no words."""
+    from headstart.backbones.source import guesses
+    from headstart.engines import open_engine
+    from headstart.features.extract import extract
+
+    spec = model.backbone
+    read = extract(files, spec, open_engine(spec))
+    depth = spec.depths[-1]
+    found = guesses(spec, read.x[:, depth.start : depth.stop])
+    if found is None:
+        return [None] * len(files)
+    best = found.probabilities.argmax(1).tolist()
+    return [
+        {"label": found.names[choice], "probability": float(row[choice])}
+        for row, choice in zip(found.probabilities, best, strict=True)
+    ]
+
+
+def _told_answers(model: "Model", answers: list["Prediction"], before: list[Guess | None]) -> None:
     unseen = " that it has never seen" if model.report["test"] else ""
-    click.echo(f"\n3. Asking it about a picture of each kind{unseen}:\n")
-    for one in answers:
-        where = "/".join(Path(one.path).parts[-2:])
-        click.echo(_show.cut(f"  {_show.safe(where):<16} {_show.safe(one.label)} {one.probability:.2f}"))
+    click.echo(f"\n3. Asking about a picture of each kind{unseen}:\n")
+    click.echo(f"  {'picture':<16}{'the source network guesses':<34}the new head says")
+    for one, was in zip(answers, before, strict=True):
+        where = _show.cut(_show.safe("/".join(Path(one.path).parts[-2:])), 15)
+        guess = f"{_show.cut(was['label'], 26)} {was['probability']:.0%}" if was else "nothing"
+        answer = _show.cut(_show.safe(one.label), 22)
+        click.echo(f"  {where:<16}{guess:<34}{answer} {one.probability:.2f}")
 
 
 def _told_next(out: Path) -> None:
