@@ -620,8 +620,52 @@ def test_cache_shows_and_clears(
 def test_the_demo_runs_the_whole_road(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     said = call(capfd, "demo", "--dir", tmp_path / "demo")
     assert (said.code, said.err) == (0, "")
-    assert load(tmp_path / "demo" / "digits-model").report["test"]["accuracy"] > 0.9
+    model = load(tmp_path / "demo" / "objects-model")
+    assert model.report["test"]["accuracy"] > 0.9
     assert all(f"headstart {name} " in said.out for name in ("check", "train", "predict"))
+    assert max(len(line) for line in said.out.splitlines() if str(tmp_path) not in line) <= 80
     again = call(capfd, "demo", "--dir", tmp_path / "demo", "--json")
     assert again.code == 0
-    assert {one["label"] for one in again.json()["predictions"]} == {"3", "7"}
+    answers = again.json()["predictions"]
+    names = [Path(one["path"]).relative_to(tmp_path / "demo" / "objects").as_posix() for one in answers]
+    assert [name.partition("/")[0] for name in names] == ["Card", "Cube", "Hat", "Screw", "Torch"]
+    parts = {one.path: one.part for one in model.manifest}
+    assert {parts[name] for name in names} == {"test"}
+    for one in answers:  # the source network knows a thousand other words, and is less sure
+        assert one["source"]["label"] not in model.classes
+        assert 0 < one["source"]["probability"] <= 1
+        assert f"{one['source']['label']} {one['source']['probability']:.0%}" in said.out
+        assert f"{one['label']} {one['probability']:.2f}" in said.out
+
+
+def test_the_demo_shows_the_report_where_there_is_one(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On pictures that are there already; too few for a test part, so nothing is said to be unseen."""
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    make.folder(tmp_path / "demo" / "objects", {"pale": 6, "red": 6})
+
+    def without(data: Path, *, out: Path, **others: Any) -> Any:
+        model = train(data, out=out, **others)
+        (out / "report.html").unlink(missing_ok=True)
+        return model
+
+    def with_one(data: Path, *, out: Path, **others: Any) -> Any:
+        model = train(data, out=out, **others)
+        (out / "report.html").write_text("<html>")
+        return model
+
+    monkeypatch.setattr("headstart.recipe.train", without)
+    said = call(capfd, "demo", "--dir", tmp_path / "demo", "--open")
+    assert (said.code, said.err, opened) == (0, "", [])
+    assert "report.html" not in said.out
+    assert "a picture of each kind:" in said.out
+    assert "the source network guesses" in said.out
+    monkeypatch.setattr("headstart.recipe.train", with_one)
+    said = call(capfd, "demo", "--dir", tmp_path / "demo")
+    assert "objects-model/report.html" in said.out
+    assert "--open" in said.out
+    assert opened == []
+    assert call(capfd, "demo", "--dir", tmp_path / "demo", "--open").code == 0
+    assert opened == [(tmp_path / "demo" / "objects-model" / "report.html").as_uri()]

@@ -41,12 +41,12 @@ def tree(folder: Path) -> list[str]:
 
 
 def test_every_sample_says_what_it_is() -> None:
-    assert samples.names() == ["digits", "flowers"]
+    assert samples.names() == ["digits", "flowers", "objects"]
     for name in samples.names():
         found = samples.about(name)
         assert found.name == name
         assert "\n" not in found.summary
-        assert "CC BY" in found.source
+        assert re.search("CC BY|Apache", found.source)
         assert "http" in found.source
 
 

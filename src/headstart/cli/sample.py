@@ -12,7 +12,7 @@ from headstart.cli import _options, _show
 @click.argument("folder", metavar="DIR", type=_options.PATH)
 @_options.as_json
 def command(name: str, folder: Path, json: bool) -> None:
-    """Write a sample data set NAME (digits, flowers) to DIR."""
+    """Write a sample data set NAME (digits, flowers, objects) to DIR."""
     from headstart.data import samples
 
     with _show.progress(name) as step:
