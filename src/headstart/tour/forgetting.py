@@ -29,22 +29,26 @@ class Score:
 
 
 @dataclass(frozen=True)
+class Learnt:
+    """What became of task A in one way of learning B after it. Answers may name any class that was learnt."""
+
+    before: Score  # on A, after A was learnt
+    after: Score  # on A, after B was learnt as well
+    on_b: Score
+    between: Score  # on A after B, when only A's two answers are allowed
+
+
+@dataclass(frozen=True)
 class Forgetting:
-    """The chapter's numbers. All answers may name any of the classes that were learnt, unless it is said."""
+    """The chapter's numbers."""
 
     task_a: tuple[str, str]
     task_b: tuple[str, str]
     per_class: int
-    naive_before: Score  # on A, after A was learnt
-    naive_after: Score  # on A, after B was learnt as well
-    naive_b: Score
-    naive_between: Score  # on A after B, when only A's two answers are allowed
-    naive_probe: Score  # on A, by a new head on the features after B
-    frozen_before: Score
-    frozen_after: Score  # on A, with B's classes added to the head
-    frozen_b: Score
-    frozen_between: Score
-    frozen_called_b: int  # of A's pictures, how many are now called one of B's classes
+    naive: Learnt  # all stages trained on A, then on B
+    probe: Score  # on A, by a new head on the features of the network that was trained so
+    frozen: Learnt  # B's classes added to the head on a frozen network
+    called_b: int  # of A's pictures, how many the frozen network's head then calls one of B's classes
     features_equal: bool  # the frozen network's features of A's pictures, before and after, bit by bit
 
 
@@ -53,7 +57,7 @@ def measured(material: Material, effort: Effort, *, seed: int = 0) -> Forgetting
     if len(material.classes) < len(A) + len(B):
         return None
     per_class = min(effort.task, material.sizes[-1])
-    naive = _naive(material, per_class, effort, seed)
+    naive, probe = _naive(material, per_class, effort, seed)
     first, second = (material.first(per_class, own) for own in (A, B))
     judged_a, judged_b = material.judged_of(A), material.judged_of(B)
     before = encoded(material.spec, material.pixels[judged_a])
@@ -64,13 +68,18 @@ def measured(material: Material, effort: Effort, *, seed: int = 0) -> Forgetting
     after_words = said(after[:, -material.spec.dim :], added)
     b_words = said(material.features.last()[judged_b], added)
     between = said(after[:, -material.spec.dim :], added[: len(A)])
+    frozen = Learnt(
+        _score(material, judged_a, before_words),
+        _score(material, judged_a, after_words),
+        _score(material, judged_b, b_words),
+        _score(material, judged_a, between),
+    )
+    first_a, second_a, first_b, second_b = material.classes[: len(A) + len(B)]
+    called_b = int((after_words >= len(A)).sum())
+    equal = bool(np.array_equal(before, after))
     return Forgetting(
-        (material.classes[0], material.classes[1]), (material.classes[2], material.classes[3]), per_class,
-        *naive,
-        _score(material, judged_a, before_words), _score(material, judged_a, after_words),
-        _score(material, judged_b, b_words), _score(material, judged_a, between),
-        int((after_words >= len(A)).sum()), bool(np.array_equal(before, after)),
-    )  # fmt: skip
+        (first_a, second_a), (first_b, second_b), per_class, naive, probe, frozen, called_b, equal
+    )
 
 
 def means(features: Halves, y: Ints, rows: Ints) -> Floats:
@@ -106,26 +115,26 @@ def rendered(found: Forgetting | None) -> Section:
         return Section("forgetting", title, look, body, code)
     a, b = (draw.text(" and ".join(own)) for own in (found.task_a, found.task_b))
     rows = [
-        ("all stages trained on A", "task A", *_shown(found.naive_before), ""),
-        ("… then on B", "task A", *_shown(found.naive_after), _fell(found.naive_before, found.naive_after)),
-        ("", "task B", *_shown(found.naive_b), ""),
-        ("frozen, head with A", "task A", *_shown(found.frozen_before), ""),
+        ("all stages trained on A", "task A", *_shown(found.naive.before), ""),
+        ("… then on B", "task A", *_shown(found.naive.after), _fell(found.naive.before, found.naive.after)),
+        ("", "task B", *_shown(found.naive.on_b), ""),
+        ("frozen, head with A", "task A", *_shown(found.frozen.before), ""),
         (
             "… B added to the head",
             "task A",
-            *_shown(found.frozen_after),
-            _fell(found.frozen_before, found.frozen_after),
+            *_shown(found.frozen.after),
+            _fell(found.frozen.before, found.frozen.after),
         ),
-        ("", "task B", *_shown(found.frozen_b), ""),
+        ("", "task B", *_shown(found.frozen.on_b), ""),
     ]
     bars = draw.bars(
-        f"Accuracy on task A before and after task B: trained on {found.naive_before.accuracy:.0%} and "
-        f"{found.naive_after.accuracy:.0%}, frozen {found.frozen_before.accuracy:.0%} and "
-        f"{found.frozen_after.accuracy:.0%}",
+        f"Accuracy on task A before and after task B: trained on {found.naive.before.accuracy:.0%} and "
+        f"{found.naive.after.accuracy:.0%}, frozen {found.frozen.before.accuracy:.0%} and "
+        f"{found.frozen.after.accuracy:.0%}",
         "right on task A, %",
         [
-            ("trained", (100 * found.naive_before.accuracy, 100 * found.naive_after.accuracy)),
-            ("frozen", (100 * found.frozen_before.accuracy, 100 * found.frozen_after.accuracy)),
+            ("trained", (100 * found.naive.before.accuracy, 100 * found.naive.after.accuracy)),
+            ("frozen", (100 * found.frozen.before.accuracy, 100 * found.frozen.after.accuracy)),
         ],
         ("after task A", "after task B"),
     )
@@ -143,18 +152,18 @@ def rendered(found: Forgetting | None) -> Section:
         + "<h3>What was lost, exactly?</h3>"
         f"<p><b>In the trained network:</b> asked only “{draw.text(found.task_a[0])} or "
         f"{draw.text(found.task_a[1])}?”, with B's answers forbidden, it is still right on "
-        f"{_said(found.naive_between)}. A new head fitted to its features after B is right on "
-        f"{_said(found.naive_probe)}. What these two keep was not lost from the stages, but could no longer be "
+        f"{_said(found.naive.between)}. A new head fitted to its features after B is right on "
+        f"{_said(found.probe)}. What these two keep was not lost from the stages, but could no longer be "
         "said: training on B alone made the head answer B.</p>"
         f"<p><b>With the frozen network:</b> the features of A's pictures before and after are {same}. That "
         "does not make it free: a head with four answers has more ways to be wrong. "
-        f"{_called(found)} Between A's own two answers it is right on {_said(found.frozen_between)}, as before."
+        f"{_called(found)} Between A's own two answers it is right on {_said(found.frozen.between)}, as before."
         "</p>"
     )
     return Section("forgetting", title, look, body, code)
 
 
-def _naive(material: Material, per_class: int, effort: Effort, seed: int) -> tuple[Score, ...]:
+def _naive(material: Material, per_class: int, effort: Effort, seed: int) -> tuple[Learnt, Score]:
     from headstart.finetune.thawed import Start, Thawed
     from headstart.heads._choose import choose
 
@@ -184,11 +193,13 @@ def _naive(material: Material, per_class: int, effort: Effort, seed: int) -> tup
     own = material.features.take(rows)
     probe = choose(type(own)(x[0], *list(vars(own).values())[1:]), head="ridge", seed=seed).logits(x[1])
     a, b = judged
-    return (
-        _score(material, a, before.argmax(1)), _score(material, a, after.argmax(1)),
-        _score(material, b, after_b.argmax(1)), _score(material, a, after[:, : len(A)].argmax(1)),
-        _score(material, a, probe.argmax(1)),
-    )  # fmt: skip
+    learnt = Learnt(
+        _score(material, a, before.argmax(1)),
+        _score(material, a, after.argmax(1)),
+        _score(material, b, after_b.argmax(1)),
+        _score(material, a, after[:, : len(A)].argmax(1)),
+    )
+    return learnt, _score(material, a, probe.argmax(1))
 
 
 def _score(material: Material, rows: Ints, words: Ints) -> Score:
@@ -216,7 +227,7 @@ def _fell(before: Score, after: Score) -> draw.Html:
 
 
 def _called(found: Forgetting) -> str:
-    n = found.frozen_called_b
+    n = found.called_b
     if not n:
         return "Here none of A's pictures is called one of B's classes, but that is luck and not law."
-    return f"{n} of A's {found.frozen_after.n} pictures {'is' if n == 1 else 'are'} now called one of B's classes."
+    return f"{n} of A's {found.frozen.after.n} pictures {'is' if n == 1 else 'are'} now called one of B's classes."

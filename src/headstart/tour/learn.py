@@ -142,7 +142,8 @@ def answers(call: Callable[["torch.Tensor"], "torch.Tensor"], inputs: "torch.Ten
     import torch
 
     with torch.no_grad():
-        return np.concatenate([call(some).numpy() for some in inputs.split(AT_ONCE)])
+        starts = range(0, len(inputs), AT_ONCE)
+        return np.concatenate([call(inputs[at : at + AT_ONCE]).numpy() for at in starts])
 
 
 def frozen(material: Material, per_class: int, *, seed: int) -> tuple[Run, "Fitted"]:
