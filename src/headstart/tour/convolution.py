@@ -144,13 +144,14 @@ def measured(material: Material) -> Convolution:
         pool(EXAMPLE, name="max pooling, 2 × 2, stride 2"),
         pool(EXAMPLE, does="mean", name="average pooling, 2 × 2, stride 2"),
     )
-    grey = material.shown.astype(np.float64) @ np.array([0.299, 0.587, 0.114])
+    shown = material.pixels[material.shown_row]
+    grey = shown.astype(np.float64) @ np.array([0.299, 0.587, 0.114])
     named = tuple(
         Response(name, draw.stretched(np.array(own, float), signed=True), _seen(grey, np.array(own, float)))
         for name, own in NAMED.items()
     )
     return Convolution(
-        slides, compared(plain, PUBLISHED), material.shown, material.shown_class, named, _learnt(material),
+        slides, compared(plain, PUBLISHED), shown, material.shown_class, named, _learnt(material),
         material.spec.title,
     )  # fmt: skip
 
@@ -184,7 +185,8 @@ def rendered(found: Convolution) -> Section:
         + "<h3>The published result and the arithmetic</h3>"
         + draw.table(columns, rows)
         + f"<p>{len(found.cells) - len(wrong)} of {len(found.cells)} cells agree. {draw.text(told)}</p>"
-        + "<h3>On a real picture</h3><p>The same arithmetic with thousands of positions. Middle grey is zero, "
+        + f"<h3>On a real picture</h3><p>The same arithmetic at every position of a picture of {found.shown.shape[0]} × "
+        f"{found.shown.shape[1]} pixels, as small as the networks of this tour get it. Middle grey is zero, "
         "white positive, black negative.</p>"
         + draw.figures(
             [
@@ -220,7 +222,7 @@ def _seen(grey: Doubles, kernel: Doubles) -> Bytes:
     """A kernel at every position of a picture, as greys."""
     windows = np.lib.stride_tricks.sliding_window_view(grey, kernel.shape)
     found = np.asarray(np.einsum("ijkl,kl->ij", windows, kernel))
-    return draw.stretched(found, signed=bool(kernel.min() < 0))[::2, ::2]
+    return draw.stretched(found, signed=bool(kernel.min() < 0))
 
 
 def _learnt(material: Material) -> tuple[Response, ...]:
@@ -231,7 +233,9 @@ def _learnt(material: Material) -> tuple[Response, ...]:
 
     first = next(own for own in load(material.spec).modules() if isinstance(own, torch.nn.Conv2d))
     with torch.no_grad():
-        seen = first(Normalise(material.spec.preprocess)(torch.from_numpy(material.shown[None])))[0].numpy()
+        seen = first(
+            Normalise(material.spec.preprocess)(torch.from_numpy(material.pixels[[material.shown_row]]))
+        )[0].numpy()
     weights: Floats = first.weight.detach().numpy()
     best = np.argsort(-seen.std((1, 2)), kind="stable")[:LEARNT]
     return tuple(

@@ -14,6 +14,7 @@ from headstart.values import Bytes, Doubles, Floats
 
 WIDTH, HEIGHT = 460, 270
 LEFT, RIGHT, TOP, BOTTOM = 58, 14, 14, 46  # around the field
+NBSP = "\N{NO-BREAK SPACE}"
 HUES = 5  # --s0 … of the page
 DASHES = ("", "7 4", "2 4", "10 4 2 4", "1 3")  # so that lines differ without colour, too
 MARKS = ("circle", "square", "diamond", "triangle", "circle")
@@ -43,7 +44,7 @@ class Axes:
 
 def text(words: object) -> str:
     """Any text as HTML and XML allow it; what cannot be printed is replaced."""
-    shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(words))
+    shown = "".join(c if c.isprintable() or c == NBSP else "\N{REPLACEMENT CHARACTER}" for c in str(words))
     return escape(shown.encode("utf-8", "replace").decode())
 
 
@@ -93,26 +94,34 @@ def bars(told: str, label: str, rows: Sequence[tuple[str, Sequence[float]]], nam
         parts.append(f'<text x="{left - 8}" y="{middle:.1f}" text-anchor="end">{text(row)}</text>')
         for number, value in enumerate(values):
             width = value / most * (WIDTH - left - right)
+            if value:
+                parts.append(
+                    f'<rect x="{left}" y="{y + 1:.1f}" width="{max(width, 1):.1f}" height="{thick - 3}" '
+                    f'fill="var(--s{number % HUES})"/>'
+                )
             parts.append(
-                f'<rect x="{left}" y="{y + 1:.1f}" width="{max(width, 1):.1f}" height="{thick - 3}" '
-                f'fill="var(--s{number % HUES})"/>'
-                f'<text x="{left + max(width, 1) + 6:.1f}" y="{y + thick / 2 + 4:.1f}">{_short(value)}</text>'
+                f'<text x="{left + width + 6:.1f}" y="{y + thick / 2 + 4:.1f}">{_short(value)}</text>'
             )
             y += thick
         y += gap
     parts.append(f'<text x="{left}" y="{y + 16:.1f}">{text(label)}</text>')
-    return _figure(told, height, parts) + (legend(names) if len(names) > 1 else "")
+    return _figure(told, height, parts) + (legend(names, bars=True) if len(names) > 1 else "")
 
 
-def legend(names: Iterable[str]) -> str:
-    """Names beside a stretch of their line."""
+def legend(names: Iterable[str], *, bars: bool = False) -> str:
+    """Names beside a stretch of their line, or the colour of their bars."""
     found = []
     for number, name in enumerate(names):
-        dash = f' stroke-dasharray="{DASHES[number % HUES]}"' if DASHES[number % HUES] else ""
         hue = f"var(--s{number % HUES})"
+        dash = f' stroke-dasharray="{DASHES[number % HUES]}"' if DASHES[number % HUES] else ""
+        line = f'<path d="M0 6H34" stroke="{hue}" stroke-width="3"{dash}/>'
+        shown = (
+            f'<rect width="34" height="12" fill="{hue}"/>'
+            if bars
+            else line + _mark(MARKS[number % HUES], 17, 6, hue)
+        )
         found.append(
-            f'<li><svg viewBox="0 0 34 12" width="34" height="12" aria-hidden="true"><path d="M0 6H34" '
-            f'stroke="{hue}" stroke-width="3"{dash}/>{_mark(MARKS[number % HUES], 17, 6, hue)}</svg> '
+            f'<li><svg viewBox="0 0 34 12" width="34" height="12" aria-hidden="true">{shown}</svg> '
             f"{text(name)}</li>"
         )
     return f'<ul class="legend">{"".join(found)}</ul>'
@@ -172,12 +181,12 @@ def figures(items: Iterable[tuple[str, str]]) -> str:
 
 def share(value: float) -> str:
     """0.975 as 97.5 %."""
-    return f"{100 * value:.1f}\N{NO-BREAK SPACE}%"
+    return f"{100 * value:.1f}{NBSP}%"
 
 
 def between(ends: tuple[float, float]) -> str:
     """An interval of shares."""
-    return f"{100 * ends[0]:.0f} to {100 * ends[1]:.0f}\N{NO-BREAK SPACE}%"
+    return f"{100 * ends[0]:.0f} to {100 * ends[1]:.0f}{NBSP}%"
 
 
 def _cell(own: object) -> str:

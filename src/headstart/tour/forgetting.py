@@ -1,6 +1,6 @@
 """Chapter 6: a network that is trained on a second task forgets the first; a frozen one has nothing to forget."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -151,9 +151,9 @@ def rendered(found: Forgetting | None) -> Section:
         + draw.table(("what was learnt", "judged on", "right", "95 % sure", ""), rows)
         + "<h3>What was lost, exactly?</h3>"
         f"<p><b>In the trained network:</b> asked only “{draw.text(found.task_a[0])} or "
-        f"{draw.text(found.task_a[1])}?”, with B's answers forbidden, it is still right on "
-        f"{_said(found.naive.between)}. A new head fitted to its features after B is right on "
-        f"{_said(found.probe)}. What these two keep was not lost from the stages, but could no longer be "
+        f"{draw.text(found.task_a[1])}?”, with B's answers forbidden, it is right on "
+        f"{_said(found.naive.between)} (guessing gives half). A new head fitted to its features after B is right on "
+        f"{_said(found.probe)}. What that head finds was not lost from the stages, but could no longer be "
         "said: training on B alone made the head answer B.</p>"
         f"<p><b>With the frozen network:</b> the features of A's pictures before and after are {same}. That "
         "does not make it free: a head with four answers has more ways to be wrong. "
@@ -191,7 +191,7 @@ def _naive(material: Material, per_class: int, effort: Effort, seed: int) -> tup
         for own in (inputs_of(spec, material.pixels[rows], 0), seen[0])
     ]
     own = material.features.take(rows)
-    probe = choose(type(own)(x[0], *list(vars(own).values())[1:]), head="ridge", seed=seed).logits(x[1])
+    probe = choose(replace(own, x=x[0]), head="ridge", seed=seed).logits(x[1])
     a, b = judged
     learnt = Learnt(
         _score(material, a, before.argmax(1)),
@@ -223,7 +223,11 @@ def _said(own: Score) -> str:
 def _fell(before: Score, after: Score) -> draw.Html:
     change = 100 * (after.accuracy - before.accuracy)
     kind = "bad" if change < -10 else "good"
-    return draw.Html(f'<span class="{kind}">{change:+.0f} points {"✗" if kind == "bad" else "✓"}</span>')
+    return draw.Html(
+        f'<span class="{kind}">{change:+.0f} points {"✗" if kind == "bad" else "✓"}</span>'.replace(
+            ">-", ">\N{MINUS SIGN}"
+        )
+    )
 
 
 def _called(found: Forgetting) -> str:

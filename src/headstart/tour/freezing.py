@@ -34,22 +34,31 @@ def rendered(found: Freezing) -> Section:
     for run in found.runs:
         told = f"{TITLES[run.way]}: " + ", ".join(f"{own.piece} {own.change:.2%}" for own in run.moved)
         rows = [(own.piece, (100 * own.change,)) for own in run.moved]
-        still = [own.piece for own in run.moved if own.change == 0]
-        said = f"Not one bit changed in {', '.join(still)}." if still else "Every piece moved."
+        still = [own.piece for own in run.moved if own.is_equal]
+        said = (
+            "Not one bit changed anywhere."
+            if len(still) == len(run.moved)
+            else f"Not one bit changed in {', '.join(still)}."
+            if still
+            else "Every piece moved."
+        )
         parts.append(
             f"<div><h3>{draw.text(TITLES[run.way])}</h3>"
             + draw.bars(told, "change of the weights, % of their norm", rows, ("change",))
             + f"<p>{draw.text(said)} Right on {draw.share(run.accuracy)} of {run.judged} unseen pictures.</p></div>"
         )
     pictures = found.runs[0].per_class
+    by_way = {run.way: [100 * own.change for own in run.moved] for run in found.runs}
+    far, near = max(by_way["all"]), min(by_way["scratch"])
     body = (
         f"<p>Four ways to learn from the same {pictures} pictures per class. For each piece of the network: how "
         "far its numbers are from where they started, as a share of their size. The first three start from "
         "the same pretrained network, the last from random numbers.</p>"
         f'<div class="plots">{"".join(parts)}</div>'
         "<p>A stage that stays frozen is not trained slowly, it is not trained at all: its numbers are equal to "
-        "the last bit, and its outputs can be computed once and kept. Where all stages are trained, small "
-        "steps move them by a few per cent only: most of what they know stays.</p>"
+        "the last bit, and its outputs can be computed once and kept. Where all stages "
+        f"were trained from pretrained weights, none moved by more than {far:.2g} %: most of what they knew stays. "
+        f"From scratch the least moved by {near:.2g} %.</p>"
     )
     code = (
         "from headstart.tour.learn import frozen, tuned\n"

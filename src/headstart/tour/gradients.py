@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headstart.tour import draw
-from headstart.tour.learn import Pace, learn
+from headstart.tour.learn import Pace, learn, slopes_of
 from headstart.tour.pictures import Material
 from headstart.tour.section import Effort, Section
 from headstart.values import Bytes, Ints
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 CHANNELS = 16
 BATCH = 48
 HALVED = 2  # the small pictures' sides are divided by this
-VANISHED, EXPLODED = 1e-3, 1e3  # first layer's gradient over the last one's
+VANISHED, EXPLODED = 1e-6, 1e2  # norm of the gradient in the first layer: what no usual rate makes up for
 WINDOW = 5  # steps that a point of a training curve is the mean of
 
 
@@ -48,10 +48,10 @@ class Gradients:
 
     @property
     def verdict(self) -> str:
-        """In a word."""
-        if self.ratio < VANISHED:
+        """What becomes of it until the first layer, in a word."""
+        if self.norms[0] < VANISHED:
             return "vanishes"
-        return "explodes" if self.ratio > EXPLODED else "arrives"
+        return "explodes" if self.norms[0] > EXPLODED else "arrives"
 
 
 @dataclass(frozen=True)
@@ -154,20 +154,10 @@ def norms(setting: Setting, pictures: Bytes, y: Ints, *, seed: int = 0) -> Gradi
 
 def trained(setting: Setting, pictures: Bytes, y: Ints, pace: Pace, *, seed: int = 0) -> Curve:
     """The loss of each step of a short training."""
-    import torch
-    from torch.nn import functional as F
-
     network = deep(setting, int(y.max()) + 1, seed=seed).float().train()
     parameters = list(network.parameters())
-
-    def slopes(x: torch.Tensor, truth: torch.Tensor) -> float:
-        loss = F.cross_entropy(network(x), truth)
-        for own, found in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
-            own.grad = found
-        return loss.item()
-
-    inputs = _scaled(pictures).float()
-    return Curve(setting, learn(slopes, [(parameters, pace.rate)], inputs, y, pace, seed=seed))
+    groups, inputs = [(parameters, pace.rate)], _scaled(pictures).float()
+    return Curve(setting, learn(slopes_of(network, parameters), groups, inputs, y, pace, seed=seed))
 
 
 def measured(material: Material, effort: Effort, *, seed: int = 0) -> Depth:
@@ -243,8 +233,11 @@ def rendered(found: Depth) -> Section:
         "each layer's weights have to change? That is the norm of the gradient, on a scale where each line is "
         "several powers of ten.</p>"
         f'<div class="plots">{plots}</div>'
-        + draw.table(("network", "first layer", "last layer", "first : last", "on its way down it"), rows)
-        + f"<h3>Residual connections</h3><p>The same {depth} layers twice, the same pictures, seed and steps. "
+        + draw.table(("network", "first layer", "last layer", "first : last", "in the first layer it"), rows)
+        + f"<p>Less than {VANISHED:g} counts as vanished here, more than {EXPLODED:g} as exploded. Small initial "
+        "weights starve all layers alike: hardly anything of the picture reaches the loss, so that no layer "
+        "matters to it.</p>"
+        f"<h3>Residual connections</h3><p>The same {depth} layers twice, the same pictures, seed and steps. "
         "One network adds, after every second layer, what it was given before those two. Both have batch "
         f"normalisation and weights after He et al. At the end the loss is {ends[0]:.2f} without and "
         f"{ends[1]:.2f} with residual connections; guessing gives {np.log(found.classes):.2f}.</p>" + curves

@@ -68,15 +68,15 @@ def rendered(found: Layers) -> Section:
         )
     first, last = found.stages[0].shape, found.stages[-1].shape
     body = (
-        f'<p><img src="{draw.jpeg(found.shown)}" width="150" height="150" alt="The picture that goes in, of class '
-        f'{draw.text(found.shown_class)}"> goes into {draw.text(found.network)}, at 224 × 224 pixels. Of each '
+        f"<p>A picture of class <b>{draw.text(found.shown_class)}</b> goes into {draw.text(found.network)}, at "
+        f'{found.shown.shape[0]} × {found.shown.shape[1]} pixels:</p><p><img src="{draw.jpeg(found.shown)}" '
+        f'width="150" height="150" alt="The picture that goes in, of class {draw.text(found.shown_class)}"></p><p>Of each '
         f"stage, the {MAPS} maps that differ most from place to place:</p>{''.join(rows)}"
         f"<p>From {first[1]} × {first[2]} positions with {first[0]} numbers each to {last[1]} × {last[2]} positions "
         f"with {last[0]}: the network gives up knowing where, and gains knowing what. The head sees the mean "
         "over the positions.</p>"
     )
     code = (
-        "import torch\n"
         "from headstart.backbones.network import example, load\n"
         "from headstart.look import chosen\n\n"
         'network = load(chosen("efficientnet_lite0"))\n'

@@ -9,7 +9,7 @@ is one of a Spec.
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from headstart.finetune.thawed import Start, Thawed
     from headstart.heads._choose import Fitted
 
+Slopes = Callable[["torch.Tensor", "torch.Tensor"], float]  # of a batch and its truth: the loss
+
 SCRATCH = "scratch:small-cnn?size=32&width=16"
+HEAD = "lda"  # closed form, and training can start from it
 BATCH = 20
 WARM_UP = 0.1  # of all steps
 CLIP = 1.0  # norm of all slopes together
@@ -49,8 +52,9 @@ class Moved:
     """How far the numbers of one piece of a network went while something was learnt."""
 
     piece: str
-    numbers: int  # weights, shifts and statistics
-    change: float  # norm of the change over the norm before; 0 exactly where no bit changed
+    weights: int  # and shifts
+    change: float  # of these: norm of the change over the norm before
+    is_equal: bool  # not one bit of weights, shifts and statistics changed
     is_trained: bool
 
 
@@ -82,7 +86,7 @@ def one_thread() -> Iterator[None]:
 
 
 def learn(
-    slopes: Callable[["torch.Tensor", "torch.Tensor"], float],
+    slopes: "Slopes",
     groups: Sequence[tuple[Sequence["torch.nn.Parameter"], float]],
     inputs: "torch.Tensor",
     y: Ints,
@@ -112,13 +116,32 @@ def learn(
     return tuple(losses)
 
 
+def slopes_of(
+    network: Callable[["torch.Tensor"], "torch.Tensor"], parameters: Sequence["torch.nn.Parameter"]
+) -> Slopes:
+    """The loss of a batch, its slopes left with the parameters; on the threads that torch has now."""
+    import torch
+    from torch.nn import functional as F
+
+    def slopes(x: torch.Tensor, truth: torch.Tensor) -> float:
+        loss = F.cross_entropy(network(x), truth)
+        for own, found in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+            own.grad = found
+        return loss.item()
+
+    return slopes
+
+
 def train_on(network: "Thawed", inputs: "torch.Tensor", y: Ints, pace: Pace, *, seed: int) -> list[float]:
     """Train what a Thawed has thawed, and its head, on these inputs. Mean loss of each epoch."""
     from headstart.finetune.loop import descend
 
     groups = [(own, pace.head_rate if name == "head" else pace.rate) for name, own in network.groups()]
+    slopes: Slopes = lambda x, truth: descend(network, x, truth)  # noqa: E731
+    if network.learns_statistics:  # and cannot be halved: `descend` would take all threads for it
+        slopes = slopes_of(network, [own for some, _ in groups for own in some])
     network.learning(on=True)
-    steps = learn(lambda x, truth: descend(network, x, truth), groups, inputs, y, pace, seed=seed)
+    steps = learn(slopes, groups, inputs, y, pace, seed=seed)
     network.learning(on=False)
     return [float(np.mean(own)) for own in np.array_split(steps, pace.epochs)]
 
@@ -157,7 +180,7 @@ def frozen(material: Material, per_class: int, *, seed: int) -> tuple[Run, "Fitt
     begin = time.perf_counter()
     x = encoded(material.spec, material.pixels[rows]).astype(np.float16)
     own = material.features.take(rows)
-    fitted = choose(type(own)(x, *list(vars(own).values())[1:]), head="logistic", seed=seed)
+    fitted = choose(replace(own, x=x), head=HEAD, seed=seed)
     seconds = time.perf_counter() - begin
     logits = fitted.logits(material.features.x[material.judged])
     return _run("frozen", material, per_class, logits, seconds, [], moved(before, network, set())), fitted
@@ -195,31 +218,34 @@ def start(fitted: "Fitted") -> "Start":
     return Start(inputs.start, inputs.mean, inputs.scale, arrays["weight"] / warmth, arrays["bias"] / warmth)
 
 
-def snapshot(network: "Chain") -> dict[str, list[Any]]:
-    """Copies of all numbers of each piece of a network."""
+def snapshot(network: "Chain") -> dict[str, dict[str, Any]]:
+    """Copies of all numbers of each piece of a network, by their names."""
     pieces = [
         ("stem", network.stem),
         *zip(network.names, network.stages, strict=True),
         ("last", network.tail),
     ]
     return {
-        name: [own.detach().clone() for own in piece.state_dict().values() if own.is_floating_point()]
+        name: {key: own.detach().clone() for key, own in piece.state_dict().items() if own.ndim}
         for name, piece in pieces
     }
 
 
-def moved(before: dict[str, list[Any]], network: "Chain", trained: set[str]) -> tuple[Moved, ...]:
-    """How far each piece went since it was copied."""
+def moved(before: dict[str, dict[str, Any]], network: "Chain", trained: set[str]) -> tuple[Moved, ...]:
+    """How far each piece went since it was copied. Statistics of batches are compared, not measured."""
+    import torch
+
     found = []
     for name, now in snapshot(network).items():
-        if not now:
+        was = before[name]
+        weights = [key for key in now if not key.endswith(("running_mean", "running_var"))]
+        if not weights:
             continue
-        change = sum(
-            float((a.double() - b.double()).square().sum()) for a, b in zip(before[name], now, strict=True)
-        )
-        size = sum(float(own.double().square().sum()) for own in before[name])
-        numbers = sum(own.numel() for own in now)
-        found.append(Moved(name, numbers, (change / size) ** 0.5 if size else 0.0, name in trained))
+        change = sum(float((now[key].double() - was[key].double()).square().sum()) for key in weights)
+        size = sum(float(was[key].double().square().sum()) for key in weights)
+        equal = all(torch.equal(now[key], was[key]) for key in now)
+        numbers = sum(now[key].numel() for key in weights)
+        found.append(Moved(name, numbers, (change / size) ** 0.5 if size else 0.0, equal, name in trained))
     return tuple(found)
 
 

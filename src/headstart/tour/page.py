@@ -56,6 +56,7 @@ img { max-width: 100%; } img.cells { image-rendering: pixelated; }
 pre { background: var(--panel); padding: .8rem 1rem; overflow-x: auto; font-size: .9rem; line-height: 1.45; }
 code { font-family: ui-monospace, monospace; }
 details summary { cursor: pointer; color: var(--accent); font-weight: 600; margin-top: 1rem; }
+.row { align-items: flex-start; }
 .stepper { border: 1px solid var(--line); border-radius: .5rem; padding: .8rem 1rem; }
 .controls { display: flex; flex-wrap: wrap; gap: .6rem; align-items: center; margin: 0 0 .8rem; }
 button, select { font: inherit; color: var(--ink); background: var(--panel); border: 1px solid var(--line);
@@ -68,7 +69,9 @@ table.grid td.on { background: var(--mark); outline: 2px solid var(--accent); ou
 table.grid td.todo { color: transparent; }
 .sum { min-height: 3.3rem; margin: .8rem 0 0; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 @media (max-width: 34rem) { body { font-size: 1rem; } table.grid td { width: 2.05rem; height: 1.95rem;
-  font-size: .9rem; } .sum { min-height: 5rem; } th, td { padding-right: .6rem; } }
+  font-size: .9rem; } .sum { min-height: 5rem; } th, td { padding-right: .6rem; }
+  .row { gap: .8rem .5rem; } figure { max-width: 10rem; } figure img:first-child { width: 6.4rem;
+  height: 6.4rem; } figure img + img { width: 2.2rem; height: 2.2rem; } }
 @media print { :root { color-scheme: light; } nav, .controls, .skip { display: none; }
   section { max-width: none; } h2, h3 { break-after: avoid; }
   svg, figure, tr, pre, .look, .stage, .stepper { break-inside: avoid; }

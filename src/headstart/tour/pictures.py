@@ -22,7 +22,6 @@ CLASSES = 4  # two tasks of two classes
 SMALL_PX = 32  # what the networks from scratch get
 SIDES_PX = (64, 96)  # what the default network gets: for small pictures, for others. 224 would take minutes
 TINY_PX = 96  # short side below which pictures are small
-SHOWN_PX = 224
 AT_ONCE = 32
 DIGITS = "digits"
 
@@ -36,7 +35,8 @@ class Material:
     spec: Spec  # the default network, for smaller pictures than usual
     pixels: Bytes  # [n, s, s, 3] for it
     small: Bytes  # [n, 32, 32, 3]
-    shown: Bytes  # [224, 224, 3] one of the judged pictures
+    shown: Bytes  # [224, 224, 3] one of the judged pictures, which is row `shown_row`
+    shown_row: int
     shown_class: str
     features: Features  # of the frozen network
     order: Ints  # rows to learn from, in a fixed random order
@@ -118,7 +118,7 @@ def _gather(data: Path, name: str, effort: Effort, seed: int) -> Material:
     sizes = tuple(sorted({min(size, least) for size in effort.sizes}))
     at = int(judged[0])
     return Material(
-        name, examples.classes, spec, pixels, small, seen[at].pixels.copy(), examples.classes[int(y[at])],
+        name, examples.classes, spec, pixels, small, seen[at].pixels.copy(), at, examples.classes[int(y[at])],
         features, order, judged, sizes, encode_s,
     )  # fmt: skip
 

@@ -46,12 +46,19 @@ def rendered(found: Starts) -> Section:
         )
         for run in sorted(found.runs, key=lambda own: (own.per_class, WAYS.index(own.way)))
     ]
+    low = min(0.1 * (10 * run.accuracy_ci95[0] // 1) for run in found.runs)
     plot = draw.lines(
         "Accuracy by the number of training pictures: "
         + "; ".join(
             f"{TITLES[run.way]}, {run.per_class} per class: {run.accuracy:.1%}" for run in found.runs
         ),
-        draw.Axes("training pictures per class (logarithmic)", "accuracy", log_x=True, percent=True),
+        draw.Axes(
+            "training pictures per class (logarithmic)",
+            "accuracy",
+            log_x=True,
+            percent=True,
+            y_range=(low, 1.02),
+        ),
         series,
     )
     few, many = found.runs[0].per_class, max(run.per_class for run in found.runs)
