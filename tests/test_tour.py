@@ -23,7 +23,7 @@ from headstart.errors import OutputExists, TooFewExamples
 from headstart.tour import convolution, counting, draw, forgetting, gradients, learn, pictures, section, walk
 from headstart.tour.section import Effort
 
-TINY = Effort("tiny", (3, 6), 5, tuned_epochs=2, scratch_epochs=3, task=6, task_epochs=3, depth=5, steps=4)
+TINY = Effort("tiny", (3, 6), 5, tuned_steps=3, scratch_steps=4, task=6, task_steps=16, depth=5, steps=4)
 HOSTILE = "<i>&\"pear'"  # a class may be called anything
 
 
@@ -350,7 +350,7 @@ def browser() -> Iterator[Any]:
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="chromium is looked for at /usr/bin")
 def test_stepping_works_by_click_and_key_and_no_request_leaves(browser: Any, written: walk.Tour) -> None:
-    page = browser.new_page(viewport={"width": 360, "height": 740})
+    page = browser.new_page(viewport={"width": 360, "height": 740}, reduced_motion="reduce")
     wrong, asked = [], []
     page.on("console", lambda said: wrong.append(said.text) if said.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: wrong.append(str(error)))
@@ -374,10 +374,13 @@ def test_stepping_works_by_click_and_key_and_no_request_leaves(browser: Any, wri
     assert total.inner_text() == "0.8"
     assert not page.locator(".stepper .kernel").is_visible()
     box.locator("select").blur()
+    now = (
+        "new Promise(done => setTimeout(() => done(document.querySelector('nav a[aria-current]').hash), 500))"
+    )
     page.keyboard.press("3")
-    page.wait_for_function("document.querySelector('nav a[aria-current]').hash === '#gradients'")
+    assert page.evaluate(now) == "#gradients"
     page.keyboard.press("n")
-    page.wait_for_function("location.hash === '#freezing'")
+    assert page.evaluate(now) == "#freezing"
     page.close()
     assert wrong == []
     assert [own for own in asked if not own.startswith(("file:", "data:"))] == []

@@ -32,7 +32,7 @@ NAMED = {
     "edges from left to right": ((-1, 0, 1), (-2, 0, 2), (-1, 0, 1)),
     "edges from top to bottom": ((-1, -2, -1), (0, 0, 0), (1, 2, 1)),
     "all edges": ((-1, -1, -1), (-1, 8, -1), (-1, -1, -1)),
-    "blur": tuple((1 / 25,) * 5 for _ in range(5)),
+    "blur, 9 × 9": tuple((1 / 81,) * 9 for _ in range(9)),
 }
 LEARNT = 6  # kernels of the first layer that are shown
 

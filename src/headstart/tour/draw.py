@@ -184,6 +184,14 @@ def share(value: float) -> str:
     return f"{100 * value:.1f}{NBSP}%"
 
 
+def power(value: float) -> str:
+    """9.5e-15 as people write it; what is neither small nor large stays plain."""
+    if value == 0 or 0.01 <= abs(value) < 1000:
+        return f"{value:.2g}" if abs(value) < 100 else f"{value:.0f}"
+    digits, exponent = f"{value:.1e}".split("e")
+    return f"{digits}{NBSP}·{NBSP}{_power(float(exponent))}"
+
+
 def between(ends: tuple[float, float]) -> str:
     """An interval of shares."""
     return f"{100 * ends[0]:.0f} to {100 * ends[1]:.0f}{NBSP}%"

@@ -176,7 +176,7 @@ def _naive(material: Material, per_class: int, effort: Effort, seed: int) -> tup
         last.start, known.mean(0), scale, np.zeros((spec.dim, k), np.float32), np.zeros(k, np.float32)
     )
     network = Thawed(spec, 0, start)
-    pace = Pace(effort.task_epochs, 3e-4, 3e-3)
+    pace = Pace(effort.task_steps, 3e-4, 3e-3)
     judged = [material.judged_of(own) for own in (A, B)]
     seen = [inputs_of(spec, material.pixels[own], 0) for own in judged]
     found = []

@@ -49,6 +49,17 @@ def rendered(found: Freezing) -> Section:
         )
     pictures = found.runs[0].per_class
     by_way = {run.way: [100 * own.change for own in run.moved] for run in found.runs}
+    stem = (
+        "The stem stays even then: headstart never trains a pretrained one, which has few weights and would see "
+        "the largest gradients. "
+        if any(
+            own.piece == "stem" and own.is_equal
+            for run in found.runs
+            if run.way == "all"
+            for own in run.moved
+        )
+        else ""
+    )
     far, near = max(by_way["all"]), min(by_way["scratch"])
     body = (
         f"<p>Four ways to learn from the same {pictures} pictures per class. For each piece of the network: how "
@@ -58,7 +69,7 @@ def rendered(found: Freezing) -> Section:
         "<p>A stage that stays frozen is not trained slowly, it is not trained at all: its numbers are equal to "
         "the last bit, and its outputs can be computed once and kept. Where all stages "
         f"were trained from pretrained weights, none moved by more than {far:.2g} %: most of what they knew stays. "
-        f"From scratch the least moved by {near:.2g} %.</p>"
+        f"{stem}From scratch the least moved by {near:.2g} %.</p>"
     )
     code = (
         "from headstart.tour.learn import frozen, tuned\n"

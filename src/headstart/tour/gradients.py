@@ -169,8 +169,7 @@ def measured(material: Material, effort: Effort, *, seed: int = 0) -> Depth:
         for question, some in settings(effort.depth)
     )
     learnt = material.first(material.sizes[-1])
-    batches = max(1, round(len(learnt) / BATCH))
-    pace = Pace(max(1, round(effort.steps / batches)), 1e-2, 1e-2, BATCH)
+    pace = Pace(effort.steps, 1e-2, 1e-2, BATCH)
     plain = Setting("plain", effort.depth, norm=True)  # without it neither of the two learns anything
     both = (plain, replace(plain, name="with residual connections", residual=True))
     curves = tuple(trained(own, pictures[learnt], y[learnt], pace, seed=seed) for own in both)
@@ -204,9 +203,9 @@ def rendered(found: Depth) -> Section:
     rows = [
         (
             f"{_kind(one.setting)}",
-            f"{one.norms[0]:.1e}",
-            f"{one.norms[-1]:.1e}",
-            f"{one.ratio:.1e}",
+            draw.power(one.norms[0]),
+            draw.power(one.norms[-1]),
+            draw.power(one.ratio),
             draw.Html(f'<span class="{"good" if one.verdict == "arrives" else "bad"}">{one.verdict}</span>'),
         )
         for _, some in found.groups
@@ -234,7 +233,7 @@ def rendered(found: Depth) -> Section:
         "several powers of ten.</p>"
         f'<div class="plots">{plots}</div>'
         + draw.table(("network", "first layer", "last layer", "first : last", "in the first layer it"), rows)
-        + f"<p>Less than {VANISHED:g} counts as vanished here, more than {EXPLODED:g} as exploded. Small initial "
+        + f"<p>Less than {draw.power(VANISHED)} counts as vanished here, more than {EXPLODED:g} as exploded. Small initial "
         "weights starve all layers alike: hardly anything of the picture reaches the loss, so that no layer "
         "matters to it.</p>"
         f"<h3>Residual connections</h3><p>The same {depth} layers twice, the same pictures, seed and steps. "

@@ -41,7 +41,7 @@ CLIP = 1.0  # norm of all slopes together
 class Pace:
     """How long and how fast. Rates are peaks."""
 
-    epochs: int
+    steps: int
     rate: float
     head_rate: float
     batch: int = BATCH
@@ -68,7 +68,7 @@ class Run:
     accuracy_ci95: tuple[float, float]
     judged: int
     seconds: float  # until it can answer: encoding, fitting, training
-    losses: tuple[float, ...]  # of each epoch; none for what is fitted at once
+    losses: tuple[float, ...]  # of each step; none for what is fitted at once
     moved: tuple[Moved, ...]
 
 
@@ -94,7 +94,9 @@ def learn(
     *,
     seed: int,
 ) -> tuple[float, ...]:
-    """Mean loss of each step. `slopes` gives a batch's loss and leaves its slopes with the parameters.
+    """Mean loss of each step: whole epochs, as many as come nearest to `pace.steps`.
+
+    `slopes` gives a batch's loss and leaves its slopes with the parameters.
 
     AdamW with linear warm-up and cosine decay, as in `finetune.loop`; `groups` are parameters and their rate.
     """
@@ -104,9 +106,10 @@ def learn(
     optimiser = torch.optim.AdamW(own, weight_decay=0.0)
     truth, dice, losses = torch.from_numpy(y), np.random.default_rng(seed), list[float]()
     batches = max(1, round(len(y) / pace.batch))
-    for _ in range(pace.epochs):
+    epochs = max(1, round(pace.steps / batches))
+    for _ in range(epochs):
         for batch in np.array_split(dice.permutation(len(y)), batches):
-            share = (len(losses) + 1) / (pace.epochs * batches)
+            share = (len(losses) + 1) / (epochs * batches)
             factor = min(1.0, share / WARM_UP) * 0.5 * (1 + np.cos(np.pi * share))
             for group in optimiser.param_groups:
                 group["lr"] = group["peak"] * factor
@@ -132,8 +135,10 @@ def slopes_of(
     return slopes
 
 
-def train_on(network: "Thawed", inputs: "torch.Tensor", y: Ints, pace: Pace, *, seed: int) -> list[float]:
-    """Train what a Thawed has thawed, and its head, on these inputs. Mean loss of each epoch."""
+def train_on(
+    network: "Thawed", inputs: "torch.Tensor", y: Ints, pace: Pace, *, seed: int
+) -> tuple[float, ...]:
+    """Train what a Thawed has thawed, and its head, on these inputs. Loss of each step."""
     from headstart.finetune.loop import descend
 
     groups = [(own, pace.head_rate if name == "head" else pace.rate) for name, own in network.groups()]
@@ -143,7 +148,7 @@ def train_on(network: "Thawed", inputs: "torch.Tensor", y: Ints, pace: Pace, *, 
     network.learning(on=True)
     steps = learn(slopes, groups, inputs, y, pace, seed=seed)
     network.learning(on=False)
-    return [float(np.mean(own)) for own in np.array_split(steps, pace.epochs)]
+    return steps
 
 
 def inputs_of(spec: Spec, pixels: Bytes, stages: int) -> "torch.Tensor":
@@ -193,7 +198,7 @@ def tuned(material: Material, per_class: int, way: str, effort: Effort, *, seed:
 
     first, fitted = frozen(material, per_class, seed=seed)
     network = Thawed(material.spec, stages_below(material.spec, way), start(fitted))
-    pace = Pace(effort.tuned_epochs, 2e-4, 2e-4)
+    pace = Pace(effort.tuned_steps, 2e-4, 2e-4)
     return _trained(way, network, material, material.pixels, per_class, pace, seed, first.seconds)
 
 
@@ -205,7 +210,7 @@ def scratch(material: Material, per_class: int, effort: Effort, *, seed: int) ->
     last, k = spec.depths[-1], len(material.classes)
     zeros, ones = np.zeros(spec.dim, np.float32), np.ones(spec.dim, np.float32)
     head = Start(last.start, zeros, ones, np.zeros((spec.dim, k), np.float32), np.zeros(k, np.float32))
-    pace = Pace(effort.scratch_epochs, 3e-3, 3e-3)
+    pace = Pace(effort.scratch_steps, 3e-3, 3e-3)
     return _trained("scratch", Thawed(spec, 0, head), material, material.small, per_class, pace, seed, 0.0)
 
 

@@ -154,13 +154,14 @@ const mark = () => {
   links.forEach((own, i) => { if (i === now) own.setAttribute('aria-current', 'true');
     else own.removeAttribute('aria-current'); });
 };
-addEventListener('scroll', mark, { passive: true });
+['scroll', 'scrollend', 'hashchange', 'resize'].forEach(own => addEventListener(own, mark, { passive: true }));
 mark();
 document.addEventListener('keydown', event => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest('select, input')) return;
   const wanted = /^[1-9]$/.test(event.key) ? Number(event.key) - 1
     : event.key === 'n' ? now + 1 : event.key === 'p' ? now - 1 : -1;
-  if (parts[wanted]) { location.hash = parts[wanted].id; }
+  if (parts[wanted]) { location.hash = parts[wanted].id; links[wanted].scrollIntoView({ block: 'nearest', inline: 'center' });
+    parts[wanted].scrollIntoView(); }
 });
 """
 

@@ -21,13 +21,13 @@ class Effort:
     name: str
     sizes: tuple[int, ...]  # training pictures per class
     judged: int  # pictures per class that nothing learns from
-    tuned_epochs: int
-    scratch_epochs: int
+    tuned_steps: int  # of training, alike for any number of pictures
+    scratch_steps: int
     task: int  # pictures per class in the chapter about forgetting
-    task_epochs: int
+    task_steps: int
     depth: int  # layers of the deep networks
     steps: int  # that the deep networks are trained
 
 
-FULL = Effort("full", (5, 20, 50), 40, 6, 30, 30, 5, 20, 120)
-QUICK = Effort("quick", (5, 20, 50), 25, 2, 10, 15, 3, 20, 30)
+FULL = Effort("full", (5, 20, 50), 40, 60, 300, 30, 40, 20, 120)
+QUICK = Effort("quick", (5, 20, 50), 25, 14, 60, 15, 12, 20, 30)
