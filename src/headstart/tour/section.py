@@ -29,5 +29,5 @@ class Effort:
     steps: int  # that the deep networks are trained
 
 
-FULL = Effort("full", (5, 20, 50), 40, 60, 300, 30, 40, 20, 120)
+FULL = Effort("full", (5, 20, 50), 40, 50, 200, 30, 40, 20, 100)
 QUICK = Effort("quick", (5, 20, 50), 25, 14, 60, 15, 12, 20, 30)
