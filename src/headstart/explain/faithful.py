@@ -30,7 +30,7 @@ SPREAD = 0.25  # standard deviation of the map that only knows the centre, in si
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """The probability of a class while a picture is taken away, and while it is given, warmest pixels first."""
+    """The probability of a class while a picture is taken away, and while it is given, warmest first."""
 
     deletion: Doubles  # [STEPS + 1] from the whole picture to the blurred one
     insertion: Doubles  # [STEPS + 1] from the blurred picture to the whole one
@@ -68,7 +68,7 @@ def mean_of(curves: Sequence[Curve]) -> Curve:
 
 
 def answering(model: Model, engine: Engine, label: str) -> Answer:
-    """How a model answers: the calibrated probability of `label` for pictures, on all the engine's workers."""
+    """How a model answers: the calibrated probability of `label`, on all the engine's workers."""
     column = model.classes.index(label)
 
     def answer(pixels: Bytes) -> Doubles:

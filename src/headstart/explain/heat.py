@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headstart.errors import Misuse, UnreadablePicture
-from headstart.features.pipeline import read
+from headstart.errors import Misuse
+from headstart.explain.lens import Lens, Seen, grid_of, open_lens, pixels_of, see
 from headstart.heads.prototypes import Prototypes
-from headstart.modalities.image import LIMIT_PX, decode
+from headstart.modalities.image import LIMIT_PX
 from headstart.model.model import Model
 from headstart.values import Bytes, Depth, Floats
 
@@ -58,34 +58,6 @@ class Heat:
         return self.unplaced == 0.0
 
 
-@dataclass(frozen=True, eq=False)
-class Lens:
-    """A model with its network opened in PyTorch, float32 on the CPU."""
-
-    model: Model
-    network: "Chain"
-
-
-@dataclass(frozen=True, eq=False)
-class Seen:
-    """What each piece of the network gives for a batch, and the features [b, all depths]."""
-
-    before: "torch.Tensor"  # what the first stage gets
-    stages: "list[torch.Tensor]"
-    features: "torch.Tensor"
-
-
-def open_lens(model: Model) -> Lens:
-    """The model's network, ready to be looked into.
-
-    Raises:
-        WeightsError, MissingExtra: its weights are not here.
-    """
-    from headstart.backbones.network import load
-
-    return Lens(model, load(model.backbone))
-
-
 def heats(
     model: Model,
     files: Sequence[str | Path],
@@ -118,36 +90,6 @@ def heats(
         names = [str(file) for file in files[rows]]
         found += heats_of(lens, seen, names, pixels, said, held)
     return found
-
-
-def pixels_of(file: str | Path, model: Model, *, limit_px: int = LIMIT_PX) -> Bytes:
-    """What the network gets of this file, [s, s, 3].
-
-    Raises:
-        UnreadablePicture: the message names the file and the reason.
-    """
-    try:
-        found = decode(read(Path(file)), model.backbone.preprocess, limit_px=limit_px)
-    except UnreadablePicture as error:
-        raise UnreadablePicture(f"{file} cannot be read: {error}.") from error
-    return found.pixels.copy()  # Pillow's own are not to be written to, and engines ask for leave to
-
-
-def see(lens: Lens, pixels: Bytes) -> Seen:
-    """One pass over pictures [b, s, s, 3]; every stage's output is held."""
-    import torch
-
-    from headstart.backbones.network import Normalise
-
-    network = lens.network
-    with torch.no_grad():
-        before = network.stem(Normalise(lens.model.backbone.preprocess)(torch.from_numpy(pixels)))
-        x, stages, pooled = before, [], []
-        for stage in network.stages:
-            x = stage(x)
-            stages.append(x)
-            pooled.append(network.pooled(x))
-        return Seen(before, stages, torch.cat([*pooled, network.tail(x)], 1))
 
 
 def predicted(model: Model, seen: Seen) -> list[str]:
@@ -253,18 +195,6 @@ def _mean(model: Model) -> "torch.Tensor":
     return torch.from_numpy(mean)
 
 
-def grid_of(network: "Chain", x: "torch.Tensor") -> "torch.Tensor":
-    """A stage's output as [b, channels, h, w]. Class tokens are left out."""
-    if network.layout == "NHWC":
-        return x.permute(0, 3, 1, 2)
-    if network.layout == "tokens":
-        x = x[:, network.prefix :]
-        side = int(x.shape[1] ** 0.5)
-        height, width = (side, side) if side * side == x.shape[1] else (1, x.shape[1])
-        return x.transpose(1, 2).reshape(len(x), x.shape[2], height, width)
-    return x
-
-
 def _of_stage(lens: Lens, x: "torch.Tensor", pull: "torch.Tensor", mean: "torch.Tensor") -> "torch.Tensor":
     """The parts [b, h, w] of the means and the maxima over one stage's positions."""
     x = grid_of(lens.network, x)
@@ -295,7 +225,7 @@ def _of_last(lens: Lens, seen: Seen, pull: "torch.Tensor", depth: Depth) -> "tup
     if alone is None or not torch.allclose(
         alone.mean(1), features, rtol=0, atol=SAME * float(features.abs().max())
     ):
-        return _by_gradient(lens, seen, pull, depth), False
+        return _by_gradient(lens, seen, pull), False
     shape = grid_of(lens.network, seen.stages[-1]).shape[2:]
     varies = torch.ones(alone.shape[2], dtype=torch.bool)
     if lens.network.prefix:  # what of the features comes from class tokens, no patch has
@@ -305,7 +235,7 @@ def _of_last(lens: Lens, seen: Seen, pull: "torch.Tensor", depth: Depth) -> "tup
     grid = (parts / alone.shape[1]).reshape(len(alone), *shape)
     if bool(varies.all()):
         return grid, True
-    return grid + _by_gradient(lens, seen, pull * ~varies, depth), False
+    return grid + _by_gradient(lens, seen, pull * ~varies), False
 
 
 def _alone(network: "Chain", seen: Seen) -> "torch.Tensor | None":
@@ -330,7 +260,7 @@ def _alone(network: "Chain", seen: Seen) -> "torch.Tensor | None":
     return found.reshape(len(x), -1, found.shape[1]) if found.ndim == 2 else None
 
 
-def _by_gradient(lens: Lens, seen: Seen, pull: "torch.Tensor", depth: Depth) -> "torch.Tensor":
+def _by_gradient(lens: Lens, seen: Seen, pull: "torch.Tensor") -> "torch.Tensor":
     """Gradient times activation, [b, h, w]: where the last stage ends; before it where that has tokens.
 
     A class token asks the patches only inside the last blocks, so behind these they no longer count.

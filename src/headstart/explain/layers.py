@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headstart.explain.heat import Lens, Seen, grid_of
+from headstart.explain.lens import Lens, Seen, grid_of
 from headstart.values import Bytes, Floats
 
 if TYPE_CHECKING:

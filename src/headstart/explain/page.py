@@ -1,10 +1,7 @@
 """An explanation as one page that opens anywhere: pictures inside, no script, nothing fetched."""
 
 import base64
-import math
 import re
-from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +13,11 @@ from headstart.explain.faithful import STEPS
 from headstart.explain.heat import OTHERS, Heat
 from headstart.explain.layers import MAPS, Layer
 from headstart.explain.nearest import Near
-from headstart.explain.plots import bar, curves
+from headstart.explain.plots import bar, curves, text
 from headstart.explain.study import Explanation
 from headstart.explain.style import CSS
 from headstart.features.pipeline import read
-from headstart.files import digest_bytes, folder_whole, reason
+from headstart.files import digest_bytes, folder_whole
 from headstart.modalities.image import decode
 from headstart.values import Bytes, Floats
 
@@ -53,7 +50,7 @@ def save(found: Explanation, out: Path, *, data: Path | None = None) -> list[str
         for name, pixels in files.items():
             (folder / name).write_bytes(colour.png(pixels))
         text = html(found, files, data=data)
-        (folder / PAGE).write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+        (folder / PAGE).writetext(text, encoding="utf-8", errors="backslashreplace", newline="\n")
     return [PAGE, *files]
 
 
@@ -66,13 +63,13 @@ def _pictures(found: Explanation) -> dict[str, Bytes]:
     for at, layer in enumerate(found.layers, 1):
         if layer.maps:
             tiles = [colour.levels(values) for _, values in layer.maps]
-            files[f"layer-{at}.png"] = colour.strip(tiles, TILE, across=MAPS // 2)
+            files[f"layer-{at}.png"] = colour.strip(tiles, TILE, across=MAPS)
     return files
 
 
 def html(found: Explanation, files: dict[str, Bytes], *, data: Path | None = None) -> str:
     """The page's text."""
-    name = _text(Path(found.path).name)
+    name = text(Path(found.path).name)
     parts = [
         _answer(found, files),
         _where(found, files),
@@ -85,7 +82,7 @@ def html(found: Explanation, files: dict[str, Bytes], *, data: Path | None = Non
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{_text(found.label)}: why, for {name}</title>\n<style>{CSS}</style>\n</head>\n"
+        f"<title>{text(found.label)}: why, for {name}</title>\n<style>{CSS}</style>\n</head>\n"
         f"<body>\n<main>\n{''.join(parts)}</main>\n</body>\n</html>\n"
     )
 
@@ -93,8 +90,9 @@ def html(found: Explanation, files: dict[str, Bytes], *, data: Path | None = Non
 def _answer(found: Explanation, files: dict[str, Bytes]) -> str:
     order = np.argsort(-found.probabilities, kind="stable")[:4]
     rows = "".join(
-        f"<tr><th scope=row>{_text(found.model.classes[c])}</th>"
-        f"<td>{bar(float(found.probabilities[c]))}</td><td class=n>{percent(found.probabilities[c])}</td></tr>"
+        f"<tr><th scope=row>{text(found.model.classes[c])}</th>"
+        f"<td>{bar(float(found.probabilities[c]))}</td>"
+        f"<td class=n>{percent(found.probabilities[c])}</td></tr>"
         for c in order
     )
     limit = found.model.unknown_threshold
@@ -103,15 +101,16 @@ def _answer(found: Explanation, files: dict[str, Bytes]) -> str:
         f"strangeness is {found.unknown_score:.3f}, and the limit is {limit:.3f}.</p>"
         if found.unknown
         else f"<p class=good>✓ <b>Looks familiar.</b> Its strangeness is {found.unknown_score:.3f}; "
-        f"from {limit:.3f} on it would be called unknown.</p>"
+        f"beyond {limit:.3f} it would be called unknown.</p>"
     )
-    sets = ", ".join(_text(one) for one in found.set) or "none"
+    sets = ", ".join(text(one) for one in found.set) or "none"
+    side = files["picture.png"].shape[0]
     shown = _image(files["picture.png"], "the picture as the network gets it")
     return (
-        f"<header><p class=over>Why this answer?</p><h1>{_text(found.label)}, "
-        f"{percent(found.probabilities.max())}</h1><p class=file>{_text(found.path)}</p></header>\n"
+        f"<header><p class=over>Why this answer?</p><h1>{text(found.label)}, "
+        f"{percent(found.probabilities.max())}</h1><p class=file>{text(found.path)}</p></header>\n"
         f"<section class=two><figure>{shown}<figcaption>What the network gets: the central square, "
-        f"{files['picture.png'].shape[0]} × {files['picture.png'].shape[0]} pixels</figcaption></figure><div>"
+        f"{side} &times; {side} pixels</figcaption></figure><div>"
         f"<table><caption>The model's answer</caption>{rows}</table>{known}"
         f"<p>Classes that together hold the truth in 95 of 100 cases: <b>{sets}</b>.</p></div></section>\n"
     )
@@ -119,27 +118,31 @@ def _answer(found: Explanation, files: dict[str, Bytes]) -> str:
 
 def _where(found: Explanation, files: dict[str, Bytes]) -> str:
     figures = "".join(
-        f"<figure>{_image(files[f'heat-{at}.png'], _told(heat))}<figcaption>{_caption(heat)}</figcaption></figure>"
+        f"<figure>{_image(files[f'heat-{at}.png'], _told(heat))}"
+        f"<figcaption>{_caption(heat)}</figcaption></figure>"
         for at, heat in enumerate(found.heats, 1)
     )
-    first = found.heats[0]
+    first, warmth = found.heats[0], found.model.temperature
     exact = (
         "The map is no guess: its parts add up to the number the answer is made from."
         if first.is_exact
-        else f"Parts that no place in the picture has ({first.unplaced:+.2f} of {first.logit:+.2f}) are left out."
+        else f"Left out is what no place in the picture has: {first.unplaced / warmth:+.2f} of "
+        f"{first.logit / warmth:+.2f}."
     )
-    most = max(abs(value) for _, value in (("", first.constant), *first.depths)) or 1.0
+    added = [(name, value / warmth) for name, value in (("at the start", first.constant), *first.depths)]
+    most = max(abs(value) for _, value in added) or 1.0
     rows = "".join(
-        f"<tr><th scope=row>{_text(name)}</th><td>{bar(value / most, signed=True)}</td>"
+        f"<tr><th scope=row>{text(name)}</th><td>{bar(value / most, signed=True)}</td>"
         f"<td class=n>{value:+.2f}</td></tr>"
-        for name, value in (("at the start", first.constant), *first.depths)
+        for name, value in added
     )
     return (
         "<section><h2>Where it looked</h2><p><span class=for>Orange</span> speaks for the class, "
-        "<span class=against>blue</span> against it; the stronger the colour, the more. The white line encloses "
-        f"the warmest fifth. {exact}</p><div class=figures>{figures}</div>\n"
+        "<span class=against>blue</span> against it; the stronger the colour, the more. The white line "
+        f"encloses the warmest fifth. {exact}</p><div class=figures>{figures}</div>\n"
         f"<table><caption>What each depth of the network adds: {_versus(first)}</caption>{rows}"
-        f"<tr class=sum><th scope=row>together</th><td></td><td class=n>{first.logit:+.2f}</td></tr></table>"
+        f"<tr class=sum><th scope=row>together</th><td></td>"
+        f"<td class=n>{first.logit / warmth:+.2f}</td></tr></table>"
         "<p class=note>Depths are where features are taken from: early stages see edges and colours, late "
         "ones parts and whole things. At the start stands what an average training picture would get.</p>"
         "</section>\n"
@@ -153,10 +156,12 @@ def _check(found: Explanation) -> str:
     verdict = (
         "<p class=good>✓ On this picture the map beats random maps both ways: it shows what mattered.</p>"
         if better
-        else "<p class=bad>▲ On this picture the map does not beat random maps both ways: do not lean on it.</p>"
+        else "<p class=bad>▲ On this picture the map does not beat random maps both ways: do not lean on it."
+        "</p>"
     )
     rows = "".join(
-        f"<tr><th scope=row>{name}</th><td class=n>{own.deleted:.3f}</td><td class=n>{own.inserted:.3f}</td></tr>"
+        f"<tr><th scope=row>{name}</th><td class=n>{own.deleted:.3f}</td>"
+        f"<td class=n>{own.inserted:.3f}</td></tr>"
         for name, own in (
             ("this map", found.curve), ("random maps", found.random), ("only the middle", found.centre)
         )
@@ -166,12 +171,14 @@ def _check(found: Explanation) -> str:
     given = curves([(name, own.insertion) for name, own in lines], "shown, warmest first", found.label)
     return (
         "<section><h2>Is the map true?</h2>"
-        f"<p>Blur the warmest quarter of the picture, and the model's {_text(found.label)} goes from "
-        f"{percent(whole)} to <b>{percent(left)}</b>. Blur a random quarter, and it goes to {percent(chance)}.</p>"
+        f"<p>Blur the warmest quarter of the picture, and the model's {text(found.label)} goes from "
+        f"{percent(whole)} to <b>{percent(left)}</b>. Blur a random quarter, and it goes to "
+        f"{percent(chance)}.</p>"
         f"{verdict}<div class=figures><figure>{taken}<figcaption>Taking away. A good map's line falls early."
         f"</figcaption></figure><figure>{given}<figcaption>Giving back to the blurred picture. A good map's "
         "line rises early.</figcaption></figure></div>"
-        "<table><caption>Area under the line</caption><tr><td></td><th scope=col>taken away (small is good)</th>"
+        "<table><caption>Area under the line</caption>"
+        "<tr><td></td><th scope=col>taken away (small is good)</th>"
         f"<th scope=col>given (large is good)</th></tr>{rows}</table></section>\n"
     )
 
@@ -185,18 +192,18 @@ def _layers(found: Explanation, files: dict[str, Bytes]) -> str:
         more = f", the first {shown} of them" if shown < count else ""
         parts.append(
             f"<h3>The first kernels</h3><figure>"
-            f"{_image(files['kernels.png'], f'{shown} small patches of colours: edges, dots and colour contrasts')}"
-            f"<figcaption>{count} kernels of {height} × {width} pixels in three colours{more}. Each slides over the "
-            "picture and answers most where the picture looks like it. Grey is zero.</figcaption></figure>"
+            f"{_image(files['kernels.png'], f'{shown} small patches: edges, dots, colours')}"
+            f"<figcaption>{count} kernels of {height} &times; {width} pixels in three colours{more}. "
+            "Each slides over the picture and answers most where the picture looks like it. Grey is zero.</figcaption></figure>"
         )
     parts.append(
         "<h3>What they and the later layers give</h3><p>One picture for each of the channels that vary most; "
-        "bright is where it answers. Sizes shrink and channels grew: from edges to parts.</p>"
+        "bright is where it answers. Maps shrink and channels grow: from edges to parts.</p>"
     )
-    added = dict(found.heats[0].depths)
+    added = {name: value / found.model.temperature for name, value in found.heats[0].depths}
     for at, layer in enumerate(found.layers, 1):
-        part = f"; adds {added[layer.name]:+.2f} to {_versus(found.heats[0])}" if layer.name in added else ""
-        what = f"<h4>{_text(layer.name)}: {_shape(layer, side)}</h4>"
+        part = f"; adds {added[layer.name]:+.2f}" if layer.name in added else ""
+        what = f"<h4>{text(layer.name)}: {_shape(layer, side)}</h4>"
         told = f"{layer.parameters:,} parameters{part}"
         if layer.maps:
             alt = f"{len(layer.maps)} channels of {layer.name}, bright where they answer"
@@ -206,9 +213,9 @@ def _layers(found: Explanation, files: dict[str, Bytes]) -> str:
             parts.append(f"{what}<p class=note>{told}</p>")
     head = sum(array.size for array in found.model.head.arrays().values())
     parts.append(
-        f"<h4>head ({_text(found.model.head.name)}): {len(found.model.classes)} logits</h4>"
-        f"<p class=note>{head:,} parameters: all that was learnt from your pictures, unless stages were trained "
-        "further.</p></section>\n"
+        f"<h4>head ({text(found.model.head.name)}): {len(found.model.classes)} logits</h4>"
+        f"<p class=note>{head:,} parameters: all that was learnt from your pictures, unless stages were "
+        "trained further.</p></section>\n"
     )
     return "".join(parts)
 
@@ -219,7 +226,7 @@ def _numbers(found: Explanation) -> str:
     powers = np.exp(scaled - scaled.max())
     order = np.argsort(-logits, kind="stable")
     rows = "".join(
-        f"<tr><th scope=row>{_text(found.model.classes[c])}</th><td class=n>{logits[c]:.3f}</td>"
+        f"<tr><th scope=row>{text(found.model.classes[c])}</th><td class=n>{logits[c]:.3f}</td>"
         f"<td class=n>{scaled[c]:.3f}</td><td class=n>{short(float(powers[c]))}</td>"
         f"<td class=n>{percent(found.probabilities[c])}</td></tr>"
         for c in order[:ROWS]
@@ -227,19 +234,20 @@ def _numbers(found: Explanation) -> str:
     if len(order) > ROWS:
         rest = order[ROWS:]
         rows += (
-            f"<tr><th scope=row>{len(rest)} others</th><td></td><td></td><td class=n>{short(float(powers[rest].sum()))}"
-            f"</td><td class=n>{percent(found.probabilities[rest].sum())}</td></tr>"
+            f"<tr><th scope=row>{len(rest)} others</th><td></td><td></td>"
+            f"<td class=n>{short(float(powers[rest].sum()))}</td>"
+            f"<td class=n>{percent(found.probabilities[rest].sum())}</td></tr>"
         )
     top = found.model.classes[order[0]]
     return (
         "<section><h2>From numbers to probabilities</h2><p>The head gives each class a number, its logit. "
-        f"Divided by the temperature ({temperature:.3f}, found on training pictures that the head had not seen) "
-        "it says as much as it may. Powers of e make all numbers positive, and their share of the sum is the "
+        f"Divided by the temperature ({temperature:.3f}, found on training pictures that the head had not "
+        "seen) it says as much as it may. Powers of e make all numbers positive, and their share of the sum is the "
         "probability.</p><div class=scroll><table><tr><td></td><th scope=col>logit</th>"
-        f"<th scope=col>÷ {temperature:.3f}</th><th scope=col>e<sup>that − {scaled.max():.3f}</sup></th>"
+        f"<th scope=col>÷ {temperature:.3f}</th><th scope=col>e<sup>that &minus; {scaled.max():.3f}</sup></th>"
         f"<th scope=col>probability</th></tr>{rows}<tr class=sum><th scope=row>sum</th><td></td><td></td>"
         f"<td class=n>{powers.sum():.6g}</td><td class=n>100 %</td></tr></table></div>"
-        f"<p class=note>{_text(top)}: {logits[order[0]]:.3f} ÷ {temperature:.3f} = {scaled[order[0]]:.3f}; "
+        f"<p class=note>{text(top)}: {logits[order[0]]:.3f} ÷ {temperature:.3f} = {scaled[order[0]]:.3f}; "
         f"e<sup>0</sup> = 1; 1 ÷ {powers.sum():.6g} = {1 / powers.sum():.4f}. The largest is taken off every "
         "exponent first, which changes no share and keeps the powers small.</p></section>\n"
     )
@@ -247,8 +255,8 @@ def _numbers(found: Explanation) -> str:
 
 def _near(found: Explanation, data: Path | None) -> str:
     cards = "".join(
-        f"<figure>{_thumb(one, data, found)}<figcaption><b>{_text(one.part.label)}</b>, likeness "
-        f"{one.likeness:.3f}<br><span class=file>{_text(one.part.path)}</span></figcaption></figure>"
+        f"<figure>{_thumb(one, data, found)}<figcaption><b>{text(one.part.label)}</b>, likeness "
+        f"{one.likeness:.3f}<br><span class=file>{text(one.part.path)}</span></figcaption></figure>"
         for one in found.near
     )
     hint = "" if data else "<p class=note>With --data FOLDER, the training data, the pictures are shown.</p>"
@@ -277,10 +285,12 @@ def _made(found: Explanation) -> str:
     gap = abs(found.heats[0].logit - _value(found))
     return (
         "<footer><h2>How this was made</h2><p>"
-        f"Backbone {_text(model.backbone.name)}, head {_text(model.head.name)}, headstart "
-        f"{_text(str(model.report['version']))}. Heat maps are computed in float32; the answer comes from the "
-        f"engine that predicts, and the two differ by {gap:.3f} in the logit here. Taken-away pixels are blurred. "
-        "A heat map shows what this model used. It does not say that the model is right to use it.</p></footer>\n"
+        f"Backbone {text(model.backbone.name)}, head {text(model.head.name)}, headstart "
+        f"{text(str(model.report['version']))}. Heat maps are computed in float32; the answer comes from the "
+        f"engine that predicts, and the two differ by {gap:.3f} in the logit here. Taken-away pixels are "
+        "blurred. "
+        "A heat map shows what this model used. It does not say that the model is right to."
+        "</p></footer>\n"
     )
 
 
@@ -296,14 +306,14 @@ def _value(found: Explanation) -> float:
 
 def _caption(heat: Heat) -> str:
     if heat.against == OTHERS:
-        return f"<b>{_text(heat.label)}</b> against the average of all other classes"
-    return f"<b>{_text(heat.label)}</b> (orange) against <b>{_text(heat.against)}</b> (blue)"
+        return f"<b>{text(heat.label)}</b> against the average of all other classes"
+    return f"<b>{text(heat.label)}</b> (orange) against <b>{text(heat.against)}</b> (blue)"
 
 
 def _versus(heat: Heat) -> str:
     """What the number is, in words; escaped."""
-    other = "the average of the others" if heat.against == OTHERS else f"that of {_text(heat.against)}"
-    return f"the logit of {_text(heat.label)} less {other}"
+    other = "the average of the others" if heat.against == OTHERS else f"that of {text(heat.against)}"
+    return f"the logit of {text(heat.label)} less {other}, by temperature"
 
 
 def _told(heat: Heat) -> str:
@@ -327,7 +337,7 @@ def _shape(layer: Layer, side: int) -> str:
     if len(layer.shape) == 1:
         return f"{layer.shape[0]} numbers, the features"
     channels, height, width = layer.shape
-    return f"{channels} channels of {height} × {width}, each cell {side / width:.3g} pixels wide"
+    return f"{channels} channels of {height} &times; {width}, each cell {side / width:.3g} pixels wide"
 
 
 def _image(pixels: Bytes, alt: str) -> str:
@@ -338,7 +348,7 @@ def _image(pixels: Bytes, alt: str) -> str:
     height, width = pixels.shape[:2]
     return (
         f'<img src="data:image/{kind};base64,{base64.b64encode(data).decode()}" width="{width}" '
-        f'height="{height}" alt="{_text(alt)}">'
+        f'height="{height}" alt="{text(alt)}">'
     )
 
 
@@ -360,9 +370,3 @@ def short(value: float) -> str:
     ('1', '0.0421', '3.0e-09')
     """
     return f"{value:.1e}" if 0 < value < 1e-3 else f"{value:.3g}"
-
-
-def _text(text: str) -> str:
-    """Text that is safe in HTML; control characters and odd bytes of file names are escaped visibly."""
-    plain = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return escape(plain, quote=True)

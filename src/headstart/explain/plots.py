@@ -6,7 +6,7 @@ from html import escape
 from headstart.values import Doubles
 
 WIDTH, HEIGHT = 320, 210
-LEFT, TOP, RIGHT, BOTTOM = 38, 10, 8, 54
+LEFT, TOP, RIGHT, BOTTOM = 44, 10, 14, 54
 _LINES = (("var(--accent)", ""), ("var(--ink)", "2 4"), ("var(--against)", "8 4"))
 
 
@@ -17,13 +17,14 @@ def curves(lines: Sequence[tuple[str, Doubles]], across: str, label: str) -> str
     def at(x: float, y: float) -> str:
         return f"{LEFT + wide * x:.1f},{TOP + high * (1 - y):.1f}"
 
-    told = "; ".join(
-        f"{name}: {', '.join(f'{values[round(part * (len(values) - 1))]:.2f}' for part in (0, 0.25, 0.5, 0.75, 1))}"
+    quarters = [
+        (name, [float(values[round(part * (len(values) - 1) / 4)]) for part in range(5)])
         for name, values in lines
-    )
+    ]
+    told = "; ".join(f"{name}: {', '.join(f'{y:.2f}' for y in values)}" for name, values in quarters)
     out = [
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="Probability of {escape(label, quote=True)} at 0, '
-        f'25, 50, 75 and 100 % {across}. {escape(told, quote=True)}">'
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="Probability of {text(label)} '
+        f'at 0, 25, 50, 75 and 100 % {across}. {text(told)}">'
     ]
     for tick in (0, 0.5, 1):
         y = TOP + high * (1 - tick)
@@ -33,26 +34,32 @@ def curves(lines: Sequence[tuple[str, Doubles]], across: str, label: str) -> str
         x = LEFT + wide * tick
         anchor = "end" if tick == 1 else "middle"
         out.append(f'<text x="{x:.1f}" y="{HEIGHT - 38}" text-anchor="{anchor}">{100 * tick:.0f} %</text>')
-    out.append(f'<text x="{LEFT + wide / 2}" y="{HEIGHT - 22}" text-anchor="middle">{escape(across)}</text>')
+    out.append(f'<text x="{LEFT + wide / 2}" y="{HEIGHT - 22}" text-anchor="middle">{text(across)}</text>')
     for number, (name, values) in enumerate(lines):
         colour, dashes = _LINES[number]
         points = " ".join(at(step / (len(values) - 1), float(y)) for step, y in enumerate(values))
-        style = f'fill="none" stroke="{colour}" stroke-width="{2.5 if not number else 1.7}" stroke-dasharray="{dashes}"'
+        width = 1.7 if number else 2.5
+        style = f'fill="none" stroke="{colour}" stroke-width="{width}" stroke-dasharray="{dashes}"'
         out.append(f'<polyline points="{points}" {style}/>')
-        x = 6 + number * 104
-        out.append(f'<path d="M{x} {HEIGHT - 7}h20" {style}/>')
-        out.append(f'<text x="{x + 24}" y="{HEIGHT - 3}">{escape(name)}</text>')
+        x = (0, 94, 206)[number]
+        out.append(f'<path d="M{x} {HEIGHT - 7}h18" {style}/>')
+        out.append(f'<text x="{x + 22}" y="{HEIGHT - 3}">{text(name)}</text>')
     return "".join([*out, "</svg>"])
 
 
 def bar(share: float, *, signed: bool = False) -> str:
     """A bar for a share of 0 to 1; `signed` for -1 to 1, with zero in the middle."""
-    if not signed:
-        return f'<svg viewBox="0 0 100 8" class=bar aria-hidden=true preserveAspectRatio=none><rect width="{100 * share:.2f}" height="8" fill="var(--accent)"/></svg>'
-    start = 50 + min(50 * share, 0)
+    zero, whole = (50, 50) if signed else (0, 100)
+    start = zero + min(whole * share, 0)
     colour = "var(--accent)" if share > 0 else "var(--against)"
     return (
         '<svg viewBox="0 0 100 8" class=bar aria-hidden=true preserveAspectRatio=none>'
-        f'<rect x="{start:.2f}" width="{50 * abs(share):.2f}" height="8" fill="{colour}"/>'
-        '<path d="M50 0v8" class="grid"/></svg>'
+        f'<rect x="{start:.2f}" width="{whole * abs(share):.2f}" height="8" fill="{colour}"/>'
+        f'<path d="M{zero} 0v8" class="grid"/></svg>'
     )
+
+
+def text(plain: str) -> str:
+    """Text that is safe in HTML; control characters and odd bytes of file names are escaped visibly."""
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in plain)
+    return escape(shown, quote=True)

@@ -1,4 +1,4 @@
-"""One answer of a model, taken apart: where it looked, what the layers gave, and how the numbers come about."""
+"""One answer of a model, taken apart: where it looked, what its layers gave, how the numbers come about."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +9,9 @@ import numpy as np
 from headstart.engines import Engine, open_engine
 from headstart.errors import Misuse
 from headstart.explain.faithful import Curve, answering, centre_map, curve, mean_of, random_map
-from headstart.explain.heat import OTHERS, Heat, Lens, heats_of, open_lens, pixels_of, see
+from headstart.explain.heat import OTHERS, Heat, heats_of
 from headstart.explain.layers import Kernels, Layer, kernels, layers
+from headstart.explain.lens import Lens, open_lens, pixels_of, see
 from headstart.explain.nearest import Near, nearest
 from headstart.modalities.image import LIMIT_PX
 from headstart.model.model import COVERAGE, Model
@@ -125,9 +126,8 @@ def explain_with(
     found = model.answer(x)
     logits = found.logits[0]
     ranks = np.argsort(-logits, kind="stable")
-    said = model.classes[ranks[0]]
-    other = label if label not in (None, said) else model.classes[ranks[1]]
-    assert other is not None
+    said, second = model.classes[ranks[0]], model.classes[ranks[1]]
+    other = second if label is None or label == said else label
     pairs = [(said, OTHERS), (other, OTHERS), (said, other)] if len(model.classes) > 2 else [(said, other)]
     seen = see(tools.lens, pixels[None])
     heats = [heats_of(tools.lens, seen, [str(path)], pixels[None], [a], [b])[0] for a, b in pairs]

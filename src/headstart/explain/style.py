@@ -24,7 +24,8 @@ svg{display:block;width:100%;height:auto}svg text{fill:var(--soft);font-size:11.
 .two img,.figures img{width:100%}
 .figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(15.5rem,1fr));gap:1.2rem;margin:1rem 0}
 .near{display:grid;grid-template-columns:repeat(auto-fill,minmax(8.5rem,1fr));gap:1rem;margin:1rem 0}
-.absent{border:1px dashed var(--line);border-radius:4px;padding:2rem .5rem;text-align:center;color:var(--soft)}
+.absent{border:1px dashed var(--line);
+border-radius:4px;padding:2rem .5rem;text-align:center;color:var(--soft)}
 table{border-collapse:collapse;margin:.8rem 0;width:100%;max-width:40rem}
 caption{text-align:left;padding-bottom:.2rem}
 th,td{padding:.22rem .6rem .22rem 0;text-align:left;border-bottom:1px solid var(--line);vertical-align:middle}
