@@ -95,7 +95,8 @@ def _print(found: "Explanation", page: Path) -> None:
     for name, value in (("start", heat.constant), *heat.depths):
         click.echo(f"    {_show.safe(name):<10} {value:+8.2f}")
     click.echo("  probability left as the warmest (random) parts are blurred")
-    for step in (0, 4, 8, 12):
+    for quarter in range(4):
+        step = quarter * (len(found.curve.deletion) - 1) // 4
         own, chance = found.curve.deletion[step], found.random.deletion[step]
-        click.echo(f"    {100 * step // 16:>3} %  {own:.3f}  ({chance:.3f})")
+        click.echo(f"    {25 * quarter:>3} %  {own:.3f}  ({chance:.3f})")
     click.echo(f"  {_show.safe(str(page))}\n")

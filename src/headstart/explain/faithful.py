@@ -22,7 +22,7 @@ from headstart.values import Bytes, Doubles, Floats
 
 Answer = Callable[[Bytes], Doubles]  # pictures [m, s, s, 3] to the probability of one class, [m]
 
-STEPS = 16
+STEPS = 12  # of an area, and of a page's curves
 BLUR = 0.08  # standard deviation of what is taken away, in sides of the picture
 GRID = 7  # cells across a random map: as coarse as the maps of most networks
 SPREAD = 0.25  # standard deviation of the map that only knows the centre, in sides

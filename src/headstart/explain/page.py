@@ -49,8 +49,8 @@ def save(found: Explanation, out: Path, *, data: Path | None = None) -> list[str
     with folder_whole(out, replace=True) as folder:
         for name, pixels in files.items():
             (folder / name).write_bytes(colour.png(pixels))
-        text = html(found, files, data=data)
-        (folder / PAGE).writetext(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+        page = html(found, files, data=data)
+        (folder / PAGE).write_text(page, encoding="utf-8", errors="backslashreplace", newline="\n")
     return [PAGE, *files]
 
 
@@ -194,7 +194,8 @@ def _layers(found: Explanation, files: dict[str, Bytes]) -> str:
             f"<h3>The first kernels</h3><figure>"
             f"{_image(files['kernels.png'], f'{shown} small patches: edges, dots, colours')}"
             f"<figcaption>{count} kernels of {height} &times; {width} pixels in three colours{more}. "
-            "Each slides over the picture and answers most where the picture looks like it. Grey is zero.</figcaption></figure>"
+            "Each slides over the picture and answers most where the picture looks like it. Grey is zero."
+            "</figcaption></figure>"
         )
     parts.append(
         "<h3>What they and the later layers give</h3><p>One picture for each of the channels that vary most; "
@@ -242,9 +243,11 @@ def _numbers(found: Explanation) -> str:
     return (
         "<section><h2>From numbers to probabilities</h2><p>The head gives each class a number, its logit. "
         f"Divided by the temperature ({temperature:.3f}, found on training pictures that the head had not "
-        "seen) it says as much as it may. Powers of e make all numbers positive, and their share of the sum is the "
-        "probability.</p><div class=scroll><table><tr><td></td><th scope=col>logit</th>"
-        f"<th scope=col>÷ {temperature:.3f}</th><th scope=col>e<sup>that &minus; {scaled.max():.3f}</sup></th>"
+        "seen) it says as much as it may. Powers of e make all numbers positive, and their "
+        "share of the sum is the probability.</p><div class=scroll><table><tr><td></td>"
+        "<th scope=col>logit</th>"
+        f"<th scope=col>÷ {temperature:.3f}</th>"
+        f"<th scope=col>e<sup>that &minus; {scaled.max():.3f}</sup></th>"
         f"<th scope=col>probability</th></tr>{rows}<tr class=sum><th scope=row>sum</th><td></td><td></td>"
         f"<td class=n>{powers.sum():.6g}</td><td class=n>100 %</td></tr></table></div>"
         f"<p class=note>{text(top)}: {logits[order[0]]:.3f} ÷ {temperature:.3f} = {scaled[order[0]]:.3f}; "
