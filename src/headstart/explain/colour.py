@@ -46,9 +46,9 @@ def painted(heat: Heat) -> Bytes:
 
 
 def levels(values: Floats) -> Bytes:
-    """A map [h, w] from dark (its least) to light (its largest), [h, w, 3]."""
-    low, high = float(values.min()), float(values.max())
-    at = (values - low) / max(high - low, 1e-12) * (len(_DIM) - 1)
+    """A map [h, w] from dark (its least) to light (its largest), [h, w, 3], but for a percent at each end."""
+    low, high = (float(end) for end in np.quantile(values, (0.01, 0.99)))
+    at = ((values - low) / max(high - low, 1e-12)).clip(0, 1) * (len(_DIM) - 1)
     left = np.minimum(at.astype(np.int64), len(_DIM) - 2)
     share = (at - left)[..., None]
     mixed = _DIM[left] * (1 - share) + _DIM[left + 1] * share

@@ -316,7 +316,7 @@ def _caption(heat: Heat) -> str:
 def _versus(heat: Heat) -> str:
     """What the number is, in words; escaped."""
     other = "the average of the others" if heat.against == OTHERS else f"that of {text(heat.against)}"
-    return f"the logit of {text(heat.label)} less {other}, by temperature"
+    return f"the logit of {text(heat.label)} less {other}, divided by the temperature"
 
 
 def _told(heat: Heat) -> str:
