@@ -176,6 +176,29 @@ def test_the_heat_is_where_the_classes_differ(model: Model, new: list[Path]) -> 
         assert quarters[0] > 2 * max(quarters[1:])
 
 
+def test_each_position_has_what_a_loop_over_channels_gives_it(model: Model, new: list[Path]) -> None:
+    (heat,) = heats(model, new[:1], labels=["marked"], against=["plain"])
+    lens = open_lens(model)
+    seen = see(lens, pixels_of(new[0], model)[None])
+    z = model.inputs.of(seen.features.numpy())[0].astype(np.float64)
+    weight = next(array for array in model.head.arrays().values() if array.ndim == 2).astype(np.float64)
+    weight = weight[:, 0] - weight[:, 1]
+    if model.head.name == "prototypes":
+        weight /= np.linalg.norm(z)
+    depth = model.backbone.depths[0]
+    assert model.inputs.start == 0
+    x = seen.stages[0][0].numpy().astype(np.float64)
+    wanted = np.zeros(x.shape[1:])
+    for channel, plane in enumerate(x):
+        at = depth.start + channel
+        wanted += weight[at] * (plane - model.inputs.mean[at]) * model.inputs.scale[at] / plane.size
+        at += len(x)
+        rows, columns = np.nonzero(plane == plane.max())
+        for row, column in zip(rows, columns, strict=True):
+            wanted[row, column] += weight[at] * z[at] / len(rows)
+    np.testing.assert_allclose(dict(heat.maps)[depth.name], wanted, atol=1e-5 * np.abs(wanted).max())
+
+
 def test_a_mirrored_picture_has_the_mirrored_map(data: Path, new: list[Path]) -> None:
     import torch
     from safetensors.torch import save as to_bytes

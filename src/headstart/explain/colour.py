@@ -9,7 +9,9 @@ from PIL import Image
 from headstart.explain.heat import Heat
 from headstart.values import Bytes, Floats
 
-FOR, AGAINST = (230, 97, 1), (33, 102, 172)  # orange and blue: apart in hue for every eye, and in lightness
+# orange and blue: apart in hue for every eye, and in lightness
+FOR = np.array((230, 97, 1), np.float32)
+AGAINST = np.array((33, 102, 172), np.float32)
 VEIL = 0.85  # how much of the colour the strongest place gets
 WARM = 0.2  # share of the picture that the line encloses
 SMALL = 160  # pixels across a picture for a report: even noise stays below 30 kB in a palette
@@ -36,7 +38,7 @@ def painted(heat: Heat) -> Bytes:
     grey = np.asarray(Image.fromarray(heat.pixels).convert("L"), np.float32)[..., None]
     base = 40 + 0.8 * grey  # room above and below for the colours
     strength = np.abs(heat.map) / max(float(np.abs(heat.map).max()), 1e-12)
-    colour = np.where(heat.map[..., None] > 0, np.float32(FOR), np.float32(AGAINST))
+    colour = np.where(heat.map[..., None] > 0, FOR, AGAINST)
     share = VEIL * strength[..., None]
     found = base * (1 - share) + colour * share
     line = _border(heat.map >= np.quantile(heat.map, 1 - WARM))
@@ -52,7 +54,8 @@ def levels(values: Floats) -> Bytes:
     left = np.minimum(at.astype(np.int64), len(_DIM) - 2)
     share = (at - left)[..., None]
     mixed = _DIM[left] * (1 - share) + _DIM[left + 1] * share
-    return mixed.round().astype(np.uint8)
+    found: Bytes = mixed.round().astype(np.uint8)
+    return found
 
 
 def strip(tiles: Sequence[Bytes], side: int, *, across: int) -> Bytes:
@@ -64,7 +67,9 @@ def strip(tiles: Sequence[Bytes], side: int, *, across: int) -> Bytes:
     for at, tile in enumerate(tiles):
         way = Image.Resampling.NEAREST if tile.shape[0] < side else Image.Resampling.BOX
         down, right = (at // across) * (side + gap), (at % across) * (side + gap)
-        sheet[down : down + side, right : right + side] = Image.fromarray(tile).resize((side, side), way)
+        sheet[down : down + side, right : right + side] = np.asarray(
+            Image.fromarray(tile).resize((side, side), way)
+        )
     return sheet
 
 

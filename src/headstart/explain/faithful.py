@@ -48,9 +48,8 @@ class Curve:
 
 def curve(answer: Answer, pixels: Bytes, heat: Floats) -> Curve:
     """Both curves of one picture [s, s, 3] and one map [s, s]; equal pixels go in reading order."""
-    ranks = np.empty(heat.size, np.int64)
-    ranks[np.argsort(-heat.ravel(), kind="stable")] = np.arange(heat.size)
-    ranks = ranks.reshape(heat.shape)
+    order = np.argsort(-heat.ravel(), kind="stable")
+    ranks = np.argsort(order, kind="stable").reshape(heat.shape)  # 0 for the warmest
     soft = blurred(pixels)
     ends = [round(heat.size * step / STEPS) for step in range(STEPS + 1)]
     taken = np.stack([np.where((ranks < end)[..., None], soft, pixels) for end in ends])
