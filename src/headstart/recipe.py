@@ -38,6 +38,7 @@ from headstart.model.build import build
 from headstart.model.model import Model
 from headstart.model.unknown import FALSE_REJECTION
 from headstart.race import ENOUGH
+from headstart.report import write
 from headstart.trust import NOBODY, examine
 from headstart.trust.evidence import Evidence, Judged
 from headstart.values import Evaluation, Examples, Features, Ints
@@ -197,7 +198,7 @@ def train(
     clock["trust"] += time.perf_counter() - started
     clock["total"] = time.perf_counter() - begin
 
-    document = {
+    document: dict[str, Any] = {
         "model": target.name,
         "classes": list(examples.classes),
         "data": {
@@ -231,7 +232,13 @@ def train(
         "version": VERSION,
     }
     model = replace(model, report=document)
-    beside = {model_folder.SUSPECTS: trust.table} if trust else {}
+    beside: dict[str, bytes] = {}
+    if trust:
+        started = time.perf_counter()
+        page = write(model, engine, features, examples, parts, fitted, limit_px=limit_px)
+        beside = {model_folder.SUSPECTS: trust.table, model_folder.REPORT: page}
+        ended = time.perf_counter()
+        document["seconds"] |= {"report": round(ended - started, 4), "total": round(ended - begin, 4)}
     model_folder.save(model, target, replace=force, beside=beside)
     return model
 

@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from headstart.errors import Misuse
+from headstart.errors import Misuse, UnknownFamily
 from headstart.values import Bytes, Floats, Halves, Spec
 
 LAYOUT = 1  # of the feature vector; a change of what is pooled, or how, is a new number
@@ -37,6 +37,14 @@ class Engine(ABC):
     @abstractmethod
     def encode(self, pixels: Bytes) -> Halves:
         """Features [b, d] of pictures [b, s, s, 3]. A row depends on its own picture only."""
+
+    def maps(self) -> "Maps":
+        """The same network, giving what is pooled into its features as well.
+
+        Raises:
+            UnknownFamily: this engine cannot, or the features are not means and maxima of maps.
+        """
+        raise UnknownFamily("this engine gives features alone.")
 
 
 @dataclass(frozen=True)

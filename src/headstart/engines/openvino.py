@@ -120,7 +120,7 @@ class OpenVinoEngine(engines.Engine):
         )  # fmt: skip
 
     def maps(self) -> "OpenVinoMaps":
-        """The same network, giving what is pooled into its features as well: see `OpenVinoMaps`.
+        """The same network with the maps, from the cache or compiled anew.
 
         Raises:
             UnknownFamily: its features are not means and maxima of maps.

@@ -73,7 +73,7 @@ class Inputs:
         own = slice(where.start - self.start, where.stop - self.start)
         return Inputs(where.start, where.stop, self.mean[own], self.scale[own])
 
-    def of(self, x: Halves) -> Floats:
+    def of(self, x: Halves | Floats) -> Floats:
         """Inputs [n, d] of features [n, all depths]."""
         z = np.empty((len(x), self.stop - self.start), np.float32)
         for at in range(0, len(x), _BLOCK):
@@ -83,7 +83,7 @@ class Inputs:
         return z
 
 
-def _wide(x: Halves) -> Floats:
+def _wide(x: Halves | Floats) -> Floats:
     return x.astype(np.float32)
 
 

@@ -16,7 +16,7 @@ from headstart.modalities.image import LIMIT_PX
 from headstart.model.folder import JSON, load
 from headstart.model.model import Part
 from headstart.report.gather import answered, gather
-from headstart.report.making import NONE
+from headstart.report.making import seen_wrong
 from headstart.report.material import Answered
 from headstart.report.page import render
 from headstart.values import Features, Split
@@ -46,13 +46,8 @@ def remake(
     """
     model = load(folder)
     examples = scan_all(data, test).examples
-    read = extract(
-        examples.files(),
-        model.backbone,
-        open_engine(model.backbone, device),
-        limit_px=limit_px,
-        on_step=on_step,
-    )
+    engine = open_engine(model.backbone, device)
+    read = extract(examples.files(), model.backbone, engine, limit_px=limit_px, on_step=on_step)
     named: dict[str, list[Part]] = {}
     for part in model.manifest:
         named.setdefault(part.digest, []).append(part)
@@ -81,7 +76,11 @@ def remake(
         fitted = choose(features.take(split.rows("train")), head=asked["head"], seed=asked["seed"])
         found = answered(fitted, features, split)
     libraries = json.loads((folder / JSON).read_bytes())["libraries"]
-    return render(gather(model, features, examples, split, found, heats=NONE, libraries=libraries))
+    heats = seen_wrong(model, engine, features, examples, found, limit_px=limit_px)
+    material = gather(
+        model, features, examples, split, found, heats=heats, limit_px=limit_px, libraries=libraries
+    )
+    return render(material)
 
 
 def _part(same: list[Part], path: str) -> Part:

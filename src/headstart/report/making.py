@@ -1,36 +1,57 @@
 """The one call with which `train` makes its report."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
+from headstart.engines import Engine
+from headstart.explain.quick import overlays
 from headstart.heads._choose import Fitted
+from headstart.modalities.image import LIMIT_PX
 from headstart.model.model import Model
 from headstart.report.gather import answered, gather, here, most_surprising
+from headstart.report.material import Answered
 from headstart.report.page import render
-from headstart.values import Examples, Features, Ints, Split
-
-NONE: Mapping[str, bytes] = MappingProxyType({})
+from headstart.values import Examples, Features, Split
 
 
-def worst(features: Features, split: Split, fitted: Fitted) -> Ints:
-    """Rows of the most surprising mistakes, the worst first: the ones that heat maps are wanted of."""
-    found = answered(fitted, features, split)
-    return found.rows[most_surprising(features.y[found.rows], found.probabilities)]
-
-
-def write(
+def write(  # noqa: PLR0913  all that `train` has at its end
     model: Model,
+    engine: Engine,
     features: Features,
     examples: Examples,
     split: Split,
     fitted: Fitted,
     *,
-    heats: Mapping[str, bytes] = NONE,
+    limit_px: int = LIMIT_PX,
 ) -> bytes:
     """The report of a model that was just made, to be saved beside it as report.html.
 
-    `model.report` is the document of `train --json`; what stands under `trust` there is shown. `heats` are
-    PNGs by path: where the network looked on its worst mistakes.
+    `model.report` is the document of `train --json`; what stands under `trust` there is shown. `features` and
+    `fitted` are those of the model's own network, `engine` runs it.
+
+    Raises:
+        WeightsError, MissingExtra, StoreError: the network cannot be opened.
     """
     found = answered(fitted, features, split)
-    return render(gather(model, features, examples, split, found, heats=heats, libraries=here()))
+    heats = seen_wrong(model, engine, features, examples, found, limit_px=limit_px)
+    material = gather(
+        model, features, examples, split, found, heats=heats, limit_px=limit_px, libraries=here()
+    )
+    return render(material)
+
+
+def seen_wrong(
+    model: Model,
+    engine: Engine,
+    features: Features,
+    examples: Examples,
+    found: Answered,
+    *,
+    limit_px: int,
+) -> dict[str, bytes]:
+    """Where the network looked on its worst mistakes: PNGs by path, of what speaks for the wrong class."""
+    worst = most_surprising(features.y[found.rows], found.probabilities)
+    rows, said = found.rows[worst], found.probabilities[worst].argmax(1)
+    if not len(rows):
+        return {}
+    files = examples.take(rows).files()
+    names = [examples.paths[int(row)] for row in rows]
+    labels = [model.classes[int(label)] for label in said]
+    return overlays(model, engine, dict(zip(names, files, strict=True)), labels, limit_px=limit_px)

@@ -445,8 +445,7 @@ def unknown(album: Album) -> str:
         tiles = "".join(
             album.tile(
                 one.path,
-                f"{album.answer(one)}"
-                + (" <b>unknown</b>" if one.is_unknown else ""),
+                f"{album.answer(one)}" + (" <b>unknown</b>" if one.is_unknown else ""),
             )
             for one in strange
         )

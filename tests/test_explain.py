@@ -1,0 +1,426 @@
+"""What heat maps owe: they add up to the logit, lie where the evidence lies, and can be shown to be wrong."""
+
+import json
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from headstart import backbones, heads
+from headstart.backbones.weights import with_bytes
+from headstart.cli import group
+from headstart.engines import open_engine
+from headstart.errors import Misuse, OutputExists, UnreadablePicture
+from headstart.explain import Explanation, explain
+from headstart.explain.colour import levels, overlay
+from headstart.explain.faithful import STEPS, Curve, answering, blurred, curve, random_map
+from headstart.explain.heat import heats, heats_of
+from headstart.explain.lens import open_lens, pixels_of, see
+from headstart.explain.page import PAGE, html, save
+from headstart.heads._choose import choose
+from headstart.look import look_with, scan_all
+from headstart.model import folder as model_folder
+from headstart.model.build import build
+from headstart.model.model import Model
+from headstart.values import Bytes, Doubles, Spec, Split
+
+SIDE, MARK = 64, 16  # pixels of the pictures, and of the patch by which two classes differ
+CLASSES = ("marked", "plain", "striped")
+CORNERS = [(0, 0), (0, 1), (1, 0), (1, 1)]
+
+
+def marked(place: Path, count: int, *, classes: tuple[str, ...] = CLASSES[:2], first: int = 0) -> Path:
+    """Noise; `marked` has a checkered patch in the upper left corner, `striped` one in the lower right."""
+    patches = {
+        "marked": (slice(0, MARK), slice(0, MARK)),
+        "striped": (slice(-MARK, None), slice(-MARK, None)),
+    }
+    checkers = np.kron(np.indices((4, 4)).sum(0) % 2, np.ones((4, 4))) * 255
+    stripes = np.repeat(np.arange(MARK) // 4 % 2, MARK).reshape(MARK, MARK) * 255
+    for name in classes:
+        (place / name).mkdir(parents=True, exist_ok=True)
+        for number in range(first, first + count):
+            rng = np.random.default_rng([number, len(name)])
+            pixels = rng.normal(128, 20, (SIDE, SIDE, 3)) + rng.normal(0, 10, 3)
+            if name in patches:
+                pixels[patches[name]] = (checkers if name == "marked" else stripes)[..., None]
+            image = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+            image.save(place / name / f"{number:03d}.png")
+    return place
+
+
+def fitted(spec: Spec, data: Path, head: str = "auto") -> Model:
+    """A model as `train` makes it, of all pictures, with the features that PyTorch gives."""
+    seen = look_with(spec, open_engine(spec, "torch"), scan_all(data, None))
+    split = Split(("train",) * len(seen.examples), dealt=False)
+    found = choose(seen.features, head=head)
+    return replace(build(found, seen.features, seen.examples, split, spec), report={"version": "0"})
+
+
+def small() -> Spec:
+    return backbones.spec(f"scratch:small-cnn?size={SIDE}&width=8")
+
+
+def with_random_weights(name: str) -> Spec:
+    """A library's network, as if somebody had trained it."""
+    import torch
+    from safetensors.torch import save as to_bytes
+
+    from headstart.backbones.network import architecture
+
+    spec = backbones.spec(name)
+    torch.manual_seed(0)
+    own = architecture(spec.library, spec.architecture, spec.arguments).state_dict()
+    return with_bytes(spec, to_bytes(own))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return marked(tmp_path_factory.mktemp("marked"), 24)
+
+
+@pytest.fixture(scope="module")
+def model(data: Path) -> Model:
+    return fitted(small(), data)
+
+
+@pytest.fixture(scope="module")
+def new(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Marked pictures that no model has seen."""
+    place = marked(tmp_path_factory.mktemp("new"), 12, first=100, classes=("marked",))
+    return sorted(place.rglob("*.png"))
+
+
+@pytest.fixture(scope="module")
+def why(model: Model, new: list[Path]) -> Explanation:
+    return explain(model, new[0], device="torch")
+
+
+def logits_of(model: Model, files: list[Path]) -> Doubles:
+    """What the head says of features that PyTorch gives, without a detour through half precision."""
+    lens = open_lens(model)
+    seen = see(lens, np.stack([pixels_of(file, model) for file in files]))
+    return model.head.logits(model.inputs.of(seen.features.numpy())).astype(np.float64)
+
+
+# -- the maps add up ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("head", heads.names())
+def test_the_maps_add_up_to_the_logits(head: str, tmp_path: Path) -> None:
+    three = fitted(small(), marked(tmp_path, 8, classes=CLASSES), head)
+    files = sorted(tmp_path.rglob("*.png"))[::6]
+    logits = logits_of(three, files)
+    for at, name in enumerate(CLASSES):
+        others = [i for i in range(3) if i != at]
+        averaged = heats(three, files, labels=[name] * len(files))
+        against = heats(three, files, labels=[name] * len(files), against=[CLASSES[others[0]]] * len(files))
+        wanted = logits[:, at] - logits[:, others].mean(1), logits[:, at] - logits[:, others[0]]
+        for found, truth in zip((averaged, against), wanted, strict=True):
+            for heat, value in zip(found, truth, strict=True):
+                assert heat.logit == pytest.approx(value, rel=1e-4, abs=1e-5)
+                assert heat.constant + sum(part for _, part in heat.depths) == pytest.approx(heat.logit)
+                assert heat.is_exact
+                for (depth, part), (again, own) in zip(heat.depths, heat.maps, strict=True):
+                    assert depth == again
+                    scale = float(np.abs(own).sum())
+                    assert float(own.sum(dtype=np.float64)) == pytest.approx(part, abs=1e-5 * scale + 1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "exact"),
+    [
+        ("torchvision:resnet18?size=64", True),
+        ("timm:vit_tiny_patch16_224?img_size=64", False),  # the class token has no place
+        ("timm:convnext_atto?size=64", False),  # normalised after its pooling
+        ("torchvision:swin_t?size=64", True),
+        ("timm:mobilenetv3_small_050?size=64", False),  # pools before its last convolution
+    ],
+)
+def test_so_do_those_of_other_networks(name: str, exact: bool, data: Path) -> None:
+    own = fitted(with_random_weights(name), data, "ridge")
+    files = sorted(data.rglob("*.png"))[::12]
+    logits = logits_of(own, files)
+    for heat, truth in zip(heats(own, files, labels=["marked"] * len(files)), logits, strict=True):
+        assert heat.logit == pytest.approx(truth[0] - truth[1], rel=1e-3, abs=1e-4)
+        placed = sum(float(part.sum(dtype=np.float64)) for _, part in heat.maps)
+        assert placed + heat.unplaced + heat.constant == pytest.approx(heat.logit, rel=1e-3, abs=1e-4)
+        assert heat.is_exact == exact
+        assert np.isfinite(heat.map).all()
+        assert float(np.abs(heat.map).max()) > 0
+
+
+def test_held_against_each_other_two_classes_have_opposite_maps(model: Model, new: list[Path]) -> None:
+    (one,) = heats(model, new[:1], labels=["marked"], against=["plain"])
+    (two,) = heats(model, new[:1], labels=["plain"], against=["marked"])
+    np.testing.assert_allclose(one.map, -two.map, atol=1e-7)
+
+
+# -- they lie where the evidence lies -----------------------------------------------------------------------
+
+
+def test_the_heat_is_where_the_classes_differ(model: Model, new: list[Path]) -> None:
+    half = SIDE // 2
+    for heat in heats(model, new):
+        assert heat.label == "marked"
+        quarters = [
+            float(heat.map[down * half :, right * half :][:half, :half].sum()) for down, right in CORNERS
+        ]
+        assert int(np.argmax(quarters)) == 0
+        assert quarters[0] > 2 * max(quarters[1:])
+
+
+def test_each_position_has_what_a_loop_over_channels_gives_it(model: Model, new: list[Path]) -> None:
+    (heat,) = heats(model, new[:1], labels=["marked"], against=["plain"])
+    lens = open_lens(model)
+    seen = see(lens, pixels_of(new[0], model)[None])
+    z = model.inputs.of(seen.features.numpy())[0].astype(np.float64)
+    weight = next(array for array in model.head.arrays().values() if array.ndim == 2).astype(np.float64)
+    weight = weight[:, 0] - weight[:, 1]
+    if model.head.name == "prototypes":
+        weight /= np.linalg.norm(z)
+    depth = model.backbone.depths[0]
+    assert model.inputs.start == 0
+    x = seen.stages[0][0].numpy().astype(np.float64)
+    wanted = np.zeros(x.shape[1:])
+    for channel, plane in enumerate(x):
+        at = depth.start + channel
+        wanted += weight[at] * (plane - model.inputs.mean[at]) * model.inputs.scale[at] / plane.size
+        at += len(x)
+        rows, columns = np.nonzero(plane == plane.max())
+        for row, column in zip(rows, columns, strict=True):
+            wanted[row, column] += weight[at] * z[at] / len(rows)
+    np.testing.assert_allclose(dict(heat.maps)[depth.name], wanted, atol=1e-5 * np.abs(wanted).max())
+
+
+def test_a_mirrored_picture_has_the_mirrored_map(data: Path, new: list[Path]) -> None:
+    import torch
+    from safetensors.torch import save as to_bytes
+
+    from headstart.backbones.network import load
+
+    weights = load(small()).state_dict()
+    even = {
+        name: (own + own.flip(3)) / 2 if own.ndim == 4 else own for name, own in weights.items()
+    }  # a network that takes left for right
+    own = fitted(with_bytes(small(), to_bytes({name: one.contiguous() for name, one in even.items()})), data)
+    lens, pixels = open_lens(own), np.stack([pixels_of(file, own) for file in new[:4]])
+    names, labels, against = ["x"] * 4, ["marked"] * 4, ["plain"] * 4
+    as_is = heats_of(lens, see(lens, pixels), names, pixels, labels, against)
+    other = np.ascontiguousarray(pixels[:, :, ::-1])
+    mirrored = heats_of(lens, see(lens, other), names, other, labels, against)
+    for one, two in zip(as_is, mirrored, strict=True):
+        np.testing.assert_allclose(one.map, two.map[:, ::-1], atol=5e-3 * float(np.abs(one.map).max()))
+    assert torch.is_grad_enabled()
+
+
+def test_the_same_picture_gives_the_same_bits(model: Model, new: list[Path]) -> None:
+    first, again = heats(model, new[:3]), heats(model, new[:3])
+    for one, two in zip(first, again, strict=True):
+        assert one.map.tobytes() == two.map.tobytes()
+        assert (one.logit, one.depths, one.unplaced) == (two.logit, two.depths, two.unplaced)
+
+
+# -- the check of the maps checks something -----------------------------------------------------------------
+
+
+def test_the_curves_are_what_their_names_say() -> None:
+    pixels = np.zeros((SIDE, SIDE, 3), np.uint8)
+    pixels[:, : SIDE // 2] = 200
+    heat = np.tile(np.arange(SIDE, 0, -1, dtype=np.float32), (SIDE, 1))
+    asked: list[Bytes] = []
+
+    def same(shown: Bytes) -> Doubles:
+        """The share of pixels that are as in the picture."""
+        asked.append(shown)
+        found: Doubles = (shown == pixels).all(-1).mean((1, 2))
+        return found
+
+    found = curve(same, pixels, heat)
+    assert found.deletion[0] == found.insertion[-1] == 1
+    assert (asked[0][0] == pixels).all()
+    assert (asked[0][STEPS] == blurred(pixels)).all()
+    assert (np.diff(found.deletion) <= 0).all()
+    assert (np.diff(found.insertion) >= 0).all()
+    straight = np.linspace(0, 1, STEPS + 1)
+    assert Curve(straight[::-1], straight).deleted == pytest.approx(0.5)
+    quarter = np.where(straight < 0.25, 1.0, 0.0)
+    assert Curve(quarter, 1 - quarter).deleted == pytest.approx(0.25 - 0.5 / STEPS)
+    assert Curve(quarter, 1 - quarter).inserted == pytest.approx(0.75 + 0.5 / STEPS)
+
+
+def test_true_maps_beat_random_ones_and_maps_of_a_shuffled_head_do_not(model: Model, new: list[Path]) -> None:
+    engine = open_engine(model.backbone, "torch")
+    answer = answering(model, engine, "marked")
+    new = new[:4]
+    pixels = [pixels_of(file, model) for file in new]
+    chance = np.array([curve(answer, own, random_map(SIDE, at)).deleted for at, own in enumerate(pixels)])
+
+    def gain(judged: Model) -> float:
+        maps = heats(judged, new, labels=["marked"] * len(new))
+        found = [curve(answer, own, heat.map).deleted for own, heat in zip(pixels, maps, strict=True)]
+        return float((chance - found).mean())
+
+    # every feature of a toy network is larger at the patch: the signs of the weights are shuffled, too
+    rng = np.random.default_rng(0)
+    arrays = model.head.arrays()
+    name = next(key for key, array in arrays.items() if array.ndim == 2)
+    gains = []
+    for _ in range(12):
+        weight = rng.permutation(arrays[name]) * rng.choice(np.float32([-1, 1]), (len(arrays[name]), 1))
+        head = type(model.head).from_arrays(arrays | {name: weight})
+        gains.append(gain(replace(model, head=head)))
+    assert gain(model) > 0.15
+    assert np.mean(gains) < 2 * np.std(gains) / np.sqrt(len(gains))
+
+
+# -- the rest of the page -----------------------------------------------------------------------------------
+
+
+def test_a_training_picture_is_nearest_to_itself(model: Model, data: Path) -> None:
+    near = explain(model, data / "plain" / "003.png").near
+    assert near[0].path == "plain/003.png"
+    assert near[0].distance == pytest.approx(0, abs=1e-3)
+    assert near[0].distance <= near[1].distance <= near[2].distance
+
+
+def test_the_numbers_are_those_of_predict(model: Model, new: list[Path], why: Explanation) -> None:
+    (said,) = model.predict(new[0], device="torch")
+    assert (why.label, why.unknown, why.set) == (said.label, said.unknown, said.set)
+    document = json.loads(json.dumps(why.to_json()))
+    assert document["probabilities"] == said.probabilities
+    scaled = np.array(list(document["logits"].values())) / document["temperature"]
+    powers = np.exp(scaled - scaled.max())
+    np.testing.assert_allclose(powers / powers.sum(), list(said.probabilities.values()), rtol=1e-6)
+    heat = document["heats"][0]
+    assert heat["constant"] + sum(heat["depths"].values()) == pytest.approx(heat["logit"])
+
+
+def test_asking_why_not_changes_the_other_class(tmp_path: Path) -> None:
+    three = fitted(small(), marked(tmp_path, 8, classes=CLASSES), "ridge")
+    file = tmp_path / "marked" / "000.png"
+    usual = explain(three, file, device="torch")
+    asked = next(name for name in CLASSES if name not in (usual.label, usual.other))
+    found = explain(three, file, label=asked, device="torch")
+    assert [(heat.label, heat.against) for heat in found.heats] == [
+        (usual.label, ""), (asked, ""), (usual.label, asked)
+    ]  # fmt: skip
+    with pytest.raises(Misuse, match="no class 'cat'"):
+        explain(three, file, label="cat", device="torch")
+
+
+class Tags(HTMLParser):
+    """What a browser would make of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+
+def test_the_page_escapes_what_users_name(tmp_path: Path, data: Path) -> None:
+    evil = '<img src=x onerror="alert(1)">&\'\n\x1b[31m'
+    place = tmp_path / "data"
+    marked(place, 6)
+    (place / "plain").rename(place / evil.replace("/", ""))
+    own = fitted(small(), place, "ridge")
+    file = tmp_path / f"{evil}.png"
+    file.write_bytes((data / "plain" / "001.png").read_bytes())
+    found = explain(own, file, device="torch")
+    save(found, tmp_path / "out", data=place)
+    page = (tmp_path / "out" / PAGE).read_text(encoding="utf-8")
+    tags = Tags(page).tags
+    assert evil not in page
+    assert "\x1b" not in page
+    assert {"script", "link", "iframe"}.isdisjoint(tag for tag, _ in tags)
+    assert not any(name.startswith("on") for _, attributes in tags for name in attributes)
+    sources = [attributes["src"] or "" for tag, attributes in tags if "src" in attributes]
+    assert sources
+    assert all(source.startswith("data:image/") for source in sources)
+    assert "http" not in page.replace("http-equiv", "")
+    assert all(attributes.get("alt") for tag, attributes in tags if tag == "img")
+
+
+def test_the_page_shows_the_nearest_only_where_they_are(why: Explanation, data: Path, tmp_path: Path) -> None:
+    save(why, tmp_path / "out")
+    files = {name: np.zeros((4, 4, 3), np.uint8) for name in
+             [entry.name for entry in (tmp_path / "out").iterdir() if entry.suffix == ".png"]}  # fmt: skip
+    count = {}
+    for name, folder in (("without", None), ("with", data), ("elsewhere", tmp_path)):
+        page = html(why, files, data=folder)
+        count[name] = page.count("training picture of class")
+        assert (name == "elsewhere") == ("not found there" in page)
+    assert count == {"without": 0, "with": len(why.near), "elsewhere": 0}
+
+
+def test_only_an_earlier_page_is_replaced(why: Explanation, tmp_path: Path) -> None:
+    files = save(why, tmp_path / "out")
+    assert sorted(entry.name for entry in (tmp_path / "out").iterdir()) == sorted(files)
+    assert save(why, tmp_path / "out") == files
+    (tmp_path / "out" / "mine.txt").write_text("mine")
+    with pytest.raises(OutputExists, match=r"mine\.txt"):
+        save(why, tmp_path / "out")
+    assert (tmp_path / "out" / "mine.txt").read_text() == "mine"
+
+
+def test_overlays_are_small_whatever_they_show(model: Model, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    (heat,) = heats(model, [_noise(tmp_path / "noise.png")])
+    large = replace(
+        heat,
+        pixels=rng.integers(0, 256, (448, 448, 3), dtype=np.uint8),
+        map=rng.normal(size=(448, 448)).astype(np.float32),
+    )
+    data = overlay(large)
+    assert data.startswith(b"\x89PNG")
+    assert len(data) <= 30_000
+    assert levels(np.zeros((3, 3), np.float32)).shape == (3, 3, 3)
+
+
+def _noise(file: Path) -> Path:
+    pixels = np.random.default_rng(1).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(file)
+    return file
+
+
+def test_what_is_no_picture_is_named(model: Model, tmp_path: Path) -> None:
+    text = tmp_path / "notes.jpg"
+    text.write_text("no picture")
+    for file in (text, tmp_path / "absent.jpg", tmp_path):
+        with pytest.raises(UnreadablePicture, match=str(file)):
+            heats(model, [file])
+        with pytest.raises(UnreadablePicture, match=str(file)):
+            explain(model, file, device="torch")
+    with pytest.raises(Misuse, match="no class 'cat'"):
+        heats(model, [text.with_suffix(".png")] * 0 + [_noise(tmp_path / "n.png")], labels=["cat"])
+    with pytest.raises(Misuse, match="one for each"):
+        heats(model, [text], labels=[])
+
+
+def test_the_command_names_what_it_cannot_read_and_goes_on(
+    model: Model, new: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(model_folder, "load", lambda _: model)
+    (tmp_path / "broken.png").write_bytes(new[0].read_bytes()[:100])
+    words = ["explain", "toy", "broken.png", str(new[0]), str(new[0]), "--device", "torch", "--json"]
+    done = CliRunner().invoke(group, words)
+    assert done.exit_code == 1
+    found = json.loads(done.stdout)["explained"]
+    assert "broken.png" in found[0]["error"]
+    assert "broken.png" in done.stderr
+    assert [one["folder"] for one in found[1:]] == ["100-explained", "100-explained-2"]
+    for one in found[1:]:
+        assert all((tmp_path / one["folder"] / name).is_file() for name in one["files"])
+    told = CliRunner().invoke(group, ["explain", "toy", str(new[1]), "--device", "torch", "--out", "here"])
+    assert told.exit_code == 0, told.output
+    assert max(len(line) for line in told.stdout.splitlines()) <= 80
+    assert str(Path("here") / PAGE) in told.stdout
