@@ -343,7 +343,7 @@ def with_network(cache: Path) -> Path:
     if not template.is_dir():
         code = (
             "from headstart import backbones\nfrom headstart.engines import open_engine\n"
-            "open_engine(backbones.spec(backbones.DEFAULT)).ready()"
+            "engine = open_engine(backbones.spec(backbones.DEFAULT))\nengine.ready()\nengine.maps()"
         )
         for _ in range(2):  # the second time from the cache, as later runs do
             ok(run(python("-c", code), cache=template))

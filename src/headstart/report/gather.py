@@ -168,8 +168,10 @@ def _wanted(
     mapped: list[int],
 ) -> Iterator[str]:
     """Paths whose pictures the page would show, the most needed first."""
-    by_truth = sorted((one for one in judged if not one.is_right), key=lambda one: -one.answers[0][1])
-    for one in by_truth[:WORST]:
+    wrong = sorted(
+        (one for one in judged if not one.is_right), key=lambda one: (not one.near, -one.answers[0][1])
+    )
+    for one in wrong[:WORST]:  # those with neighbours: the most surprising ones
         yield one.path
         yield from one.near
     yield from (one.path for one in before_after(judged))
@@ -181,7 +183,7 @@ def _wanted(
         yield from group["paths"][:IN_GROUP]
     yield from (one.path for one in strangest(judged))
     yield from sheet(known)
-    yield from (one.path for one in by_truth[WORST:])
+    yield from (one.path for one in wrong[WORST:])
     yield from (judged[at].path for at in mapped)
 
 
@@ -200,7 +202,9 @@ def before_after(judged: tuple[Judged, ...]) -> list[Judged]:
     for one in judged:
         if one.is_right:
             own.setdefault(one.truth, []).append(one)
-    wrong = [one for one in judged if not one.is_right][:WRONG]
+    mistakes = [one for one in judged if not one.is_right]
+    few = min(WRONG, len(mistakes))
+    wrong = [mistakes[at * len(mistakes) // few] for at in range(few)]  # from all classes
     room = TOLD - len(wrong)
     first = [own[label][0] for label in sorted(own)]
     if len(first) > room:
