@@ -33,7 +33,7 @@ def judged(features: dict[str, Any], splits: int) -> Iterator[Result]:
         sets = {name: one[coverage] for name, one in found.items()}
         gaps = [one["coverage"] - coverage for one in sets.values()]
         yield Result(
-            f"sets asked to hold the truth in {coverage:.0%}: points away from that, mean over {len(sets)} sets",
+            f"sets asked to hold the truth in {coverage:.0%}: away from that, mean over {len(sets)} sets",
             100 * abs(mean(gaps)),
             "points",
             Bound("<=", 1),
