@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from html.parser import HTMLParser
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from headstart.backbones.weights import with_bytes
 from headstart.cli import group
 from headstart.engines import open_engine
 from headstart.errors import Misuse, OutputExists, UnreadablePicture
-from headstart.explain import Explanation, explain
+from headstart.explain import Explanation, explain, quick
 from headstart.explain.colour import levels, overlay
 from headstart.explain.faithful import STEPS, Curve, answering, blurred, curve, random_map
 from headstart.explain.heat import heats, heats_of
@@ -108,6 +109,32 @@ def logits_of(model: Model, files: list[Path]) -> Doubles:
 
 
 # -- the maps add up ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("head", heads.names())
+def test_the_quick_maps_are_those_of_pytorch(head: str, tmp_path: Path) -> None:
+    three = fitted(small(), marked(tmp_path, 8, classes=CLASSES), head)
+    files, engine = sorted(tmp_path.rglob("*.png"))[::6], open_engine(three.backbone)
+    for file in files:
+        for label in CLASSES:
+            (wanted,) = heats(three, [file], labels=[label])
+            found = quick.heat(three, engine.maps(), file, label)
+            scale = float(np.abs(wanted.map).max())
+            # where two positions all but share a maximum, rounding says which of them has it
+            assert (np.abs(found.map - wanted.map) > 2e-3 * scale).mean() < 0.15
+            assert np.corrcoef(found.map.ravel(), wanted.map.ravel())[0, 1] > 0.99
+            assert found.logit == pytest.approx(wanted.logit, rel=1e-3, abs=1e-3)
+            assert [name for name, _ in found.depths] == [name for name, _ in wanted.depths]
+
+
+def test_files_that_cannot_be_read_get_no_overlay(model: Model, new: list[Path], tmp_path: Path) -> None:
+    engine, label = open_engine(model.backbone), model.classes[0]
+    wanted = {"here": new[0], "gone": tmp_path / "gone.png"}
+    found = quick.overlays(model, engine, wanted, [label, label])
+    assert list(found) == ["here"]
+    by_torch = quick.overlays(model, open_engine(model.backbone, "torch"), wanted, [label, label])
+    one, other = (Image.open(BytesIO(own["here"])).convert("RGB") for own in (found, by_torch))
+    assert np.abs(np.asarray(one, np.float64) - np.asarray(other)).mean() < 2
 
 
 @pytest.mark.parametrize("head", heads.names())

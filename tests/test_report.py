@@ -419,6 +419,10 @@ def run(*words: object) -> Any:
 
 
 def test_the_command_makes_and_finds_the_report(folder: Path, parted: Path) -> None:
+    assert "trust" in load(folder).report
+    by_train = (folder / "report.html").read_bytes()
+    assert b"Sets that hold the truth" in by_train
+    (folder / "report.html").unlink()
     with pytest.raises(Misuse, match=r"has no report\.html.*headstart report .* --data DATA"):
         group.main(["report", str(folder)], standalone_mode=False)
     made = run("report", folder, "--data", parted, "--json")
@@ -431,7 +435,7 @@ def test_the_command_makes_and_finds_the_report(folder: Path, parted: Path) -> N
     load(folder)  # a report beside it changes nothing
     with pytest.raises(Misuse, match="none of the pictures"):
         remake(folder, make.folder(folder.parent / "others", {"blue": 3, "green": 3, "red": 3}, first=500))
-    (folder / "report.html").unlink()
+    (folder / "report.html").write_bytes(by_train)
 
 
 def test_a_model_differs_from_itself_in_nothing(folder: Path, parted: Path) -> None:

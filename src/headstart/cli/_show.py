@@ -16,7 +16,7 @@ _KINDS = {
     "corrupt": ("file cannot be read", "files cannot be read"),
     "leak": ("leak between the parts", "leaks between the parts"),
     "label-conflict": ("picture under two labels", "pictures under two labels"),
-    "label-suspect": ("label that looks wrong", "labels that look wrong"),
+    "label-suspect": ("label to check", "labels to check"),
     "shortcut": ("way to tell the class without looking", "ways to tell the class without looking"),
     "imbalance": ("warning about the balance of classes", "warnings about the balance of classes"),
     "tiny-class": ("class too small to judge", "classes too small to judge"),

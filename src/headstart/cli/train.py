@@ -129,6 +129,8 @@ def told(report: dict[str, Any], data: Path, out: Path) -> None:
         click.echo(_better_tier(parts["used"] * BEST / report["images_per_second"]))
     click.secho(f"\nModel: {_show.safe(str(out))}", bold=True)
     click.echo(f"  headstart predict {shlex.quote(_show.safe(str(out)))} PICTURE…")
+    if report["trust"]:
+        click.echo(f"  headstart report {shlex.quote(_show.safe(str(out)))} --open")
     sys.stdout.flush()
 
 
@@ -143,8 +145,9 @@ def trust(report: dict[str, Any], out: Path) -> None:
             click.secho(_indented(f"SHORTCUT: {_show.safe(one['message'])}"), bold=True)
     suspects = len(found["suspects"]["rows"])
     if suspects:
-        words = "label looks" if suspects == 1 else "labels look"
-        click.echo(f"  {suspects} {words} wrong: {_show.safe(str(out / 'suspects.csv'))}")
+        words = "label" if suspects == 1 else "labels"
+        click.echo(f"  {suspects} {words} to check, the most suspicious first:")
+        click.echo(f"    {_show.safe(str(out / 'suspects.csv'))}")
     everything = found["abstain"][0] if found["abstain"] else None
     row = next((one for one in found["abstain"] if one["reaches"] == GOOD), None)
     if row and everything and row["n"] < everything["n"]:
