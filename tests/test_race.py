@@ -389,7 +389,7 @@ def test_train_goes_on_with_the_winner_and_encodes_nothing_again(
     enter: Any, album: Path, tmp_path: Path
 ) -> None:
     toys = enter(efficientnet_lite0=(40.0, 0.4), colours=(0.0, 1.0), noise=(1e4, 0.1))
-    model = train(album, out=tmp_path / "m", backbone="auto", head="ridge")
+    model = train(album, out=tmp_path / "m", backbone="auto", head="ridge", report=False)
     assert {count for toy in toys.engines.values() for count in toy.saw.values()} == {1}
     report = model.report
     json.dumps(report, allow_nan=False)
@@ -401,9 +401,9 @@ def test_train_goes_on_with_the_winner_and_encodes_nothing_again(
     assert report["test"]["n"] == 102
     assert report["test"]["accuracy"] > 0.7
     stamp = (tmp_path / "m" / "model.json").stat().st_mtime_ns
-    train(album, out=tmp_path / "m", backbone="auto", head="ridge")
+    train(album, out=tmp_path / "m", backbone="auto", head="ridge", report=False)
     assert (tmp_path / "m" / "model.json").stat().st_mtime_ns == stamp  # the same command, made twice
-    again = train(album, out=tmp_path / "again", backbone="auto", head="ridge")
+    again = train(album, out=tmp_path / "again", backbone="auto", head="ridge", report=False)
     assert again.report["encoded"] == 0
     assert (tmp_path / "again" / "weights.safetensors").read_bytes() == (
         tmp_path / "m" / "weights.safetensors"
@@ -416,7 +416,9 @@ def test_train_with_a_named_backbone_has_no_race(
     toys = enter(colours=(0.0, 1.0))
     monkeypatch.setattr(recipe, "chosen", lambda *_: toys.specs[0])
     monkeypatch.setattr(recipe, "open_engine", toys.open)
-    report = train(make.parted(base), out=tmp_path / "m", backbone="colours", head="ridge").report
+    report = train(
+        make.parted(base), out=tmp_path / "m", backbone="colours", head="ridge", report=False
+    ).report
     assert report["race"] is None
     assert toys.engines["colours"].saw.total() == 54
 

@@ -283,9 +283,7 @@ def _convert(backbone: Spec, stages: int | None, folder: Path) -> None:
         import openvino
 
         net: torch.nn.Module = Pooled(load(backbone), backbone.preprocess)
-        if stages is None:
-            source.classifier(backbone)  # kept as well while torch is at hand: the report asks for it
-        else:
+        if stages is not None:
             net = Prefix(load(backbone), backbone.preprocess, stages)
         net.eval()
         side = backbone.preprocess.size_px
@@ -312,3 +310,5 @@ def _convert(backbone: Spec, stages: int | None, folder: Path) -> None:
             ) from error
         digests = [digest_file(building / name) for name in IR_FILES]
         (building / "digests").write_text("\n".join(digests), encoding="ascii")
+    if stages is None:
+        source.classifier(backbone)  # kept as well while torch is at hand: the report asks for it
