@@ -22,15 +22,15 @@ WANTED = 0.93
 
 def measure(asked: Options) -> Iterator[Result]:
     """Recall, recall beyond cleanlab's, precision, and the negative control."""
+    sets = SETS[:1] if asked.quick else SETS
+    seeds = 1 if asked.quick else asked.extra.seeds
+    folders = {name: _harness.picture_set(asked, name) for name in sets}
     try:
         from cleanlab.rank import get_label_quality_scores
     except ModuleNotFoundError as error:
         raise _harness.Absent("cleanlab is not installed: pip install cleanlab") from error
     from headstart.look import look
 
-    sets = SETS[:1] if asked.quick else SETS
-    seeds = 1 if asked.quick else asked.extra.seeds
-    folders = {name: _harness.picture_set(asked, name) for name in sets}
     with _harness.workplace() as place:
         os.environ["HEADSTART_CACHE"] = str(_harness.with_network(place / "cache"))
         seen = {name: look(folder) for name, folder in folders.items()}
