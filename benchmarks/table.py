@@ -26,7 +26,9 @@ HEADLINES = (  # how claims begin that stand in the README
     "predict of one picture, peak", "train on 60,000", "mean test accuracy", "head and depths",
     "test accuracy from", "fine-tuning the last stage,", "fine-tuning the stages of the last",
     "fine-tuning all stages, an epoch", "--tune auto",
-    "sets on which", "backbone chosen", "far unknowns", "near unknowns", "known pictures", "area of", "killed", "pictures on which", "check beside", "disk full",
+    "sets on which", "backbone chosen",
+    "far unknowns", "near unknowns", "known pictures", "area of",
+    "killed", "pictures on which", "check beside", "disk full",
 )  # fmt: skip
 SIGNS = {">=": "≥", "<=": "≤", "==": "="}
 
