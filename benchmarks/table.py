@@ -27,7 +27,8 @@ HEADLINES = (  # how claims begin that stand in the README
     "test accuracy from", "fine-tuning the last stage,", "fine-tuning the stages of the last",
     "fine-tuning all stages, an epoch", "--tune auto",
     "sets on which", "backbone chosen",
-    "far unknowns", "near unknowns", "known pictures", "area of",
+    "far unknowns", "near unknowns", "known pictures", "area of", "report, trust",
+    "suspects", "planted",
     "killed", "pictures on which", "check beside", "disk full",
 )  # fmt: skip
 SIGNS = {">=": "≥", "<=": "≤", "==": "="}
