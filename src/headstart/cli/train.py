@@ -165,6 +165,8 @@ def trust(report: dict[str, Any], out: Path) -> None:
         )
     if found["curve"]:
         click.echo(_indented(found["curve"]["verdict"]))
+    elif not suspects and not row and not found["weak"]:
+        click.echo("  Too few pictures to tell.")
 
 
 def _indented(text: str) -> str:
