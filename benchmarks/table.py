@@ -17,9 +17,9 @@ MEASURED = _harness.ROOT / "docs" / "measured.md"
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
 ORDER = (
     "against_plain", "pipeline", "against_fastai", "second_run", "startup", "memory", "accuracy", "few",
-    "finetuning", "tuning", "budgets", "promise", "backbone_choice", "best", "unknown", "sets", "calibration",
-    "suspects", "curve", "next", "trust", "explain", "samples", "duplicates", "hostile", "kills",
-    "tuning_kills", "environment", "parity",
+    "finetuning", "tuning", "scratch", "budgets", "promise", "backbone_choice", "best", "unknown", "sets",
+    "calibration", "suspects", "curve", "next", "trust", "explain", "samples", "duplicates", "hostile",
+    "kills", "tuning_kills", "environment", "parity", "export", "web", "serve", "studio_kills",
 )  # fmt: skip
 HEADLINES = (  # how claims begin that stand in the README
     "train, ", "extraction, ", "second train", "headstart --help", "predict of one picture, process",

@@ -15,10 +15,9 @@ from headstart.look import scan_all
 from headstart.modalities.image import LIMIT_PX
 from headstart.model.folder import JSON, load
 from headstart.model.model import Part
-from headstart.report.gather import answered, gather
-from headstart.report.making import seen_wrong
+from headstart.report.gather import answered
+from headstart.report.making import made
 from headstart.report.material import Answered
-from headstart.report.page import render
 from headstart.values import Features, Split
 from headstart.values import Part as Role
 
@@ -76,11 +75,7 @@ def remake(
         fitted = choose(features.take(split.rows("train")), head=asked["head"], seed=asked["seed"])
         found = answered(fitted, features, split)
     libraries = json.loads((folder / JSON).read_bytes())["libraries"]
-    heats = seen_wrong(model, engine, features, examples, found, limit_px=limit_px)
-    material = gather(
-        model, features, examples, split, found, heats=heats, limit_px=limit_px, libraries=libraries
-    )
-    return render(material)
+    return made(model, engine, features, examples, split, found, libraries=libraries, limit_px=limit_px)
 
 
 def _part(same: list[Part], path: str) -> Part:

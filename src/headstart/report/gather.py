@@ -47,11 +47,13 @@ def gather(  # noqa: PLR0913  all that `train` has at its end
     split: Split,
     found: Answered,
     *,
-    heats: Mapping[str, bytes],
     limit_px: int = LIMIT_PX,
     libraries: Mapping[str, str],
 ) -> Material:
-    """The material of a report. Pictures are decoded only where they are shown, a few hundred at most."""
+    """The material of a report, but for the heat maps.
+
+    Pictures are decoded only where they are shown, a few hundred at most.
+    """
     rows, probabilities = _listed(features.y, found)
     last = features.last()
     own = source.guesses(model.backbone, last[rows])
@@ -91,7 +93,7 @@ def gather(  # noqa: PLR0913  all that `train` has at its end
         silence="" if own is not None else source.silence(model.backbone),
         map=mapped,
         thumbs=thumbs(wanted, files, model.backbone.preprocess, limit_px=limit_px),
-        heats=heats,
+        heats={},
         facts=_facts(model, libraries),
     )
 

@@ -1,7 +1,12 @@
 """The one call with which `train` makes its report."""
 
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
 from headstart.engines import Engine
 from headstart.explain.quick import overlays
+from headstart.heads import one_thread_each
 from headstart.heads._choose import Fitted
 from headstart.modalities.image import LIMIT_PX
 from headstart.model.model import Model
@@ -30,11 +35,25 @@ def write(  # noqa: PLR0913  all that `train` has at its end
         WeightsError, MissingExtra, StoreError: the network cannot be opened.
     """
     found = answered(fitted, features, split)
-    heats = seen_wrong(model, engine, features, examples, found, limit_px=limit_px)
-    material = gather(
-        model, features, examples, split, found, heats=heats, limit_px=limit_px, libraries=here()
-    )
-    return render(material)
+    return made(model, engine, features, examples, split, found, libraries=here(), limit_px=limit_px)
+
+
+def made(  # noqa: PLR0913  all that a report is made of
+    model: Model,
+    engine: Engine,
+    features: Features,
+    examples: Examples,
+    split: Split,
+    found: Answered,
+    *,
+    libraries: Mapping[str, str],
+    limit_px: int,
+) -> bytes:
+    """The page. The network looks at the worst mistakes while small pictures and the map are made."""
+    with one_thread_each(), ThreadPoolExecutor(1) as beside:
+        looking = beside.submit(seen_wrong, model, engine, features, examples, found, limit_px=limit_px)
+        material = gather(model, features, examples, split, found, limit_px=limit_px, libraries=libraries)
+        return render(replace(material, heats=looking.result()))
 
 
 def seen_wrong(

@@ -6,6 +6,7 @@ but for the first bytes of its file. Each analysis says in its own file what it 
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +20,7 @@ from headstart.errors import TooFewExamples
 from headstart.evaluate.abstain import WANTED, Row, coverage, reaching
 from headstart.evaluate.reliability import reliability
 from headstart.features.extract import OnStep, quiet
+from headstart.files import cores
 from headstart.heads import one_thread_each
 from headstart.heads._choose import choose
 from headstart.look import Look, look
@@ -67,11 +69,12 @@ def examine(
         clock[name] = round(time.perf_counter() - begin, 4)
         return found
 
-    with one_thread_each():
-        doubted = timed("suspects", lambda: suspects.find(evidence, held_back, confirmed))
+    with one_thread_each(), ThreadPoolExecutor(cores()) as pool:
+        growing = pool.submit(timed, "curve", lambda: curve.learn(evidence))
+        doubting = pool.submit(timed, "suspects", lambda: suspects.find(evidence, held_back, confirmed))
         short = timed("shortcuts", lambda: shortcuts.find(evidence.features, evidence.facts))
-        grown = timed("curve", lambda: curve.learn(evidence))
         spots = timed("weak", lambda: weak.find(evidence, known))
+        doubted, grown = doubting.result(), growing.result()
     scores = model.set_scores.astype(np.float64) if tested else None
     document = {
         "reliability": _bins(known),
