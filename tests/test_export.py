@@ -44,7 +44,7 @@ from headstart.modalities.image import decode
 from headstart.model import folder as model_folder
 from headstart.model.build import build
 from headstart.model.model import Answers, Model
-from headstart.values import Bytes, Halves, Spec, Split
+from headstart.values import Bytes, Doubles, Halves, Spec, Split
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
@@ -123,10 +123,21 @@ def model(folder: Path) -> Model:
 
 @pytest.fixture(scope="module")
 def exports(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Exported]:
-    """The model in every format that is held to the probabilities. Not to be changed by whoever asks."""
+    """The model in every format that is held to the probabilities. Not to be changed by whoever asks.
+
+    Nobody is told of it: a socket that is opened meanwhile is an error.
+    """
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a socket was opened")
+
     place = tmp_path_factory.mktemp("exports")
     endings = {name: package.get(name).ending for name in EXACT}
-    return {name: export(folder, to=name, out=place / f"m{end}") for name, end in endings.items()}
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("create_connection", "getaddrinfo"):
+            patch.setattr(socket, name, refuse)
+        patch.setattr(socket.socket, "connect", refuse)
+        return {name: export(folder, to=name, out=place / f"m{end}") for name, end in endings.items()}
 
 
 @pytest.fixture(scope="module")
@@ -228,15 +239,20 @@ def test_every_head_answers_as_in_numpy(head: str, data: Path, tests: list[Path]
 def test_every_way_of_telling_the_unknown_answers_as_in_numpy(
     method: str, model: Model, tests: list[Path]
 ) -> None:
-    own, rng = model.familiar, np.random.default_rng(0)
+    own = model.familiar
     y = np.array([model.classes.index(part.label) for part in model.manifest], dtype=np.int64)[own.rows]
-    scores = rng.normal(3, 1, 100)
-    other = replace(model, familiar=learn(own.references, own.rows, y, Strangeness(method, scores, ()), 0.02))
+
+    def told(scores: Doubles) -> Model:
+        return replace(
+            model, familiar=learn(own.references, own.rows, y, Strangeness(method, scores, ()), 0.02)
+        )
+
+    other = told(told(np.zeros(0)).familiar.raw(own.wide))
     pixels = pixels_of(tests, model.backbone)
     wanted = other.unknown_score(open_engine(model.backbone, "torch").encode(pixels))
     found = in_torch(other, pixels)["unknown_score"]
-    assert np.ptp(wanted) > 0.01
-    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4 * np.abs(wanted).max())
+    # differences of large distances: float32 alone is as far from float64
+    np.testing.assert_allclose(found, wanted, atol=5e-4 * np.ptp(wanted))
 
 
 def test_where_nothing_is_ever_unknown_the_score_says_so(model: Model, tests: list[Path]) -> None:
@@ -439,16 +455,6 @@ def test_a_pt2_file_needs_no_unpickling(exports: dict[str, Exported], tmp_path: 
         file.writestr("m/data/sample_inputs/model.pt", held.getvalue())
         file.writestr("m/models/model.json", "{}")
     assert pickles(bad) == ["m/data/sample_inputs/model.pt"]
-
-
-def test_exporting_opens_no_socket(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
-        raise AssertionError("a socket was opened")
-
-    for name in ("create_connection", "getaddrinfo"):
-        monkeypatch.setattr(socket, name, refuse)
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    export(folder, to="openvino", out=tmp_path / "here")
 
 
 # -- or no file ------------------------------------------------------------------------------------------
@@ -894,14 +900,28 @@ def test_a_refusal_is_a_failure_and_not_a_misuse() -> None:
 @pytest.mark.data
 @pytest.mark.slow
 def test_the_default_network_on_real_pictures(real: Path, tmp_path: Path) -> None:
+    """Through the command, which has stdout to itself whatever the converters would like to say."""
     data = real / "hymenoptera"
     folder = tmp_path / "hymenoptera-model"
     headstart.train(data, out=folder, report=False)
+    command = [
+        sys.executable,
+        "-c",
+        "from headstart.cli import main; main()",
+        "export",
+        folder,
+        "--data",
+        data,
+    ]
     for name in (*EXACT, "onnx_int8"):
-        found = export(folder, to=name, data=data).parity
-        assert found.n == 153
+        done = subprocess.run([*command, "--to", name, "--json"], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert "arning" not in done.stderr
+        found = json.loads(done.stdout)["parity"]
+        assert found["n"] == 153
         if name in EXACT:
-            assert found.agreement == 1.0
-            assert found.max_probability_gap <= 1e-4
+            assert found["agreement"] == 1.0
+            assert found["max_probability_gap"] <= 1e-4
         else:
-            assert found.agreement > 0.95
+            assert found["agreement"] > 0.95
+            assert found["int8_bytes"] < 0.4 * found["float_bytes"]
