@@ -525,6 +525,38 @@ def test_outputs_that_are_not_numbers_are_refused(
         export(folder, to="onnx", out=tmp_path / "m.onnx")
 
 
+def test_the_finished_file_is_asked_once_more(
+    folder: Path, stub: type[Stub], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, opened = stub.open, []
+
+    def other(place: Path) -> package.Runner:
+        opened.append(json.loads(place.read_text())["parity"])
+        monkeypatch.setattr(stub, "wrong", 1e-6 * (len(opened) - 1))
+        return plain(place)
+
+    monkeypatch.setattr(stub, "open", staticmethod(other))
+    with pytest.raises(ExportRefused, match="answers otherwise than what was compared"):
+        export(folder, to="onnx", out=tmp_path / "m.onnx")
+    assert opened[0] is None
+    assert opened[1]["n"] == 18
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_first_picture_comes_alone_and_the_others_in_batches(
+    folder: Path, stub: type[Stub], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, sizes = stub.open, []
+
+    def counted(place: Path) -> package.Runner:
+        run = plain(place)
+        return lambda pixels: sizes.append(len(pixels)) or run(pixels)  # type: ignore[func-returns-value]
+
+    monkeypatch.setattr(stub, "open", staticmethod(counted))
+    export(folder, to="onnx", out=tmp_path / "m.onnx")
+    assert sizes == [1, 16, 1, 1]  # the last is the finished file's
+
+
 @pytest.mark.usefixtures("stub")
 @pytest.mark.parametrize("was_there", [False, True])
 def test_an_interrupted_export_leaves_what_was_there(was_there: bool, folder: Path, tmp_path: Path) -> None:
@@ -868,10 +900,25 @@ def test_the_command_prints_one_document(folder: Path, stub: type[Stub], tmp_pat
 
 
 @pytest.mark.usefixtures("stub")
-def test_the_command_tells_people_in_eighty_columns(folder: Path, tmp_path: Path) -> None:
+def test_the_command_tells_people_in_eighty_columns(
+    folder: Path, stub: type[Stub], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gains = {"speed_ratio": 1.52, "speed_ratio_range": [1.4, 1.6], "int8_bytes": 32, "float_bytes": 100}
+    monkeypatch.setattr(stub, "is_exact", False)
+    monkeypatch.setattr(stub, "gains", lambda *_: gains)
+    plain = _parity.judge
+
+    def told(*asked: Any) -> _parity.Parity:
+        own = _parity.Own("bf16", 1.0, 0.0123, _parity.BF16_GAP)
+        return replace(plain(*asked), own_engine=own, missing=3, unknown_agreement=17 / 18)
+
+    monkeypatch.setattr(_parity, "judge", told)
     done = invoke(folder, "--to", "onnx", "--out", tmp_path / "m.onnx")
     assert done.exit_code == 0, done.output
-    assert "18 of 18 test pictures" in done.stdout
+    for said in (
+        "18 of 18 test pictures", "1.5 times as fast", "0.32 of the size", "3 pictures", "17 of 18", "0.012"
+    ):  # fmt: skip
+        assert said in done.stdout
     assert max(len(line) for line in done.stdout.splitlines()[1:]) <= 80
 
 
