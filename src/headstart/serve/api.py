@@ -18,7 +18,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from headstart.errors import HeadstartError, Misuse, UnreadablePicture
 from headstart.heads import one_thread_each
-from headstart.serve import drift, page
+from headstart.serve.drift import Drift, drift_of
 from headstart.serve.gate import Gate, Seen
 from headstart.serve.lanes import Job
 from headstart.serve.metrics import Metrics
@@ -297,7 +297,9 @@ def _watching(desk: Desk, app: FastAPI) -> APIRouter:
     @router.get("/drift", response_class=HTMLResponse)
     async def drift_page() -> HTMLResponse:
         """Unknowns and classes since each model was read, against training: a page."""
-        return HTMLResponse(drift.page(desk.shelf, desk.metrics.counts()))
+        from headstart.serve import page  # with all of the report behind it
+
+        return HTMLResponse(page.drift(_drifts()))
 
     @router.get("/drift.json", responses=_answers(Drifts))
     async def drift_json() -> Response:
@@ -306,15 +308,17 @@ def _watching(desk: Desk, app: FastAPI) -> APIRouter:
 
     @router.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
+        from headstart.serve import page
+
         return HTMLResponse(page.docs(app.openapi()))
 
     @router.get("/", include_in_schema=False)
     async def root() -> RedirectResponse:
         return RedirectResponse("docs")
 
-    def _drifts() -> list[drift.Drift]:
+    def _drifts() -> list[Drift]:
         counts = desk.metrics.counts()
-        return [drift.drift_of(desk.shelf.get(name), counts) for name in desk.shelf.names]
+        return [drift_of(desk.shelf.get(name), counts) for name in desk.shelf.names]
 
     return router
 

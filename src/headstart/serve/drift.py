@@ -10,12 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from headstart.evaluate import wilson
-from headstart.report import markup
-from headstart.report.page import whole
 from headstart.serve.metrics import NOTHING, Counts
-from headstart.serve.shelf import Served, Shelf
-
-ENOUGH = 100  # answers, below which the page does not judge
+from headstart.serve.shelf import Served
 
 
 @dataclass(frozen=True)
@@ -78,53 +74,3 @@ def drift_of(served: Served, counts: dict[str, Counts]) -> Drift:
     """The drift of one model."""
     own = counts.get(served.name, NOTHING).since(served.before)
     return Drift(served.name, own, served.mix, served.model.familiar.false_rejection)
-
-
-def page(shelf: Shelf, counts: dict[str, Counts]) -> bytes:
-    """A page about every model, in the report's style."""
-    found = [drift_of(shelf.get(name), counts) for name in shelf.names]
-    shown = [(f"model-{at}", one.model, _section(at, one)) for at, one in enumerate(found)]
-    return whole(
-        "Drift: what comes, against what was learnt", shown, css="", data={"classes": [], "pics": []}
-    )
-
-
-def _section(at: int, one: Drift) -> str:
-    n, ends, distance, chance = one.counts.n, one.unknown_ci95, one.distance, one.by_chance
-    lead = (
-        f"{markup.count(n, 'picture')} answered since this model was read. "
-        "Reload the page for newer counts; alerts belong on the figures of /metrics."
-    )
-    if ends is None or distance is None or chance is None:
-        return markup.section(f"model-{at}", one.model, lead)
-    share = one.counts.unknown / n
-    unknown = (
-        f"{markup.percent(share)} unknown (95 % sure: {markup.between(ends)}); "
-        f"{markup.percent(one.expected)} of known pictures may be."
-    )
-    mix = (
-        f"The classes answered differ from those learnt from by {markup.percent(distance)} of the pictures; "
-        f"{markup.percent(chance)} would be chance."
-    )
-    if n < ENOUGH:
-        said = [markup.paragraph(unknown), markup.paragraph(mix)]
-        said.append(markup.paragraph(f"Fewer than {ENOUGH} answers: too few to judge by.", "small"))
-    else:
-        said = [
-            markup.note(unknown, "warn" if ends[0] > one.expected else "good"),
-            markup.note(mix, "warn" if distance > 2 * chance else "good"),
-        ]
-    document = one.to_json()["classes"]
-    rows = [
-        [
-            markup.words(name),
-            markup.share(own["training"]),
-            markup.share(own["answered"]),
-            markup.cell(own["n"]),
-            markup.Cell(markup.percent(own["answered"] - own["training"]), own["answered"] - own["training"]),
-        ]
-        for name, own in document.items()
-    ]
-    head = ["Class", "Learnt from", "Answered", "Pictures", "Difference"]
-    table = markup.table(f"Classes of {one.model}", head, rows, can_sort=True)
-    return markup.section(f"model-{at}", one.model, lead, *said, table)

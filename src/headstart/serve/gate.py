@@ -1,8 +1,8 @@
 """Around every request: its id, the API key, how often a client may ask, one log line, and the last resort.
 
 Plain ASGI, and outside of FastAPI's own handling, so that nothing passes by it. A request that is refused
-before its body was read has the rest of the body read away, for a while: a client that is still sending would
-otherwise meet a closed connection where the reason should be.
+before its body was read has the rest of the body read away, for two seconds at most: a client that is still
+sending would otherwise meet a closed connection where the reason should be.
 """
 
 import asyncio
@@ -81,7 +81,7 @@ class Gate:
         headers = dict(scope["headers"])
         seen = Seen(_id(headers.get(ID)))
         scope["seen"] = seen
-        wire = _Wire(receive, send, headers, seen.id, self._settings.max_bytes)
+        wire = _Wire(receive, send, headers, seen.id)
         try:
             self._admit(scope, headers)
             await self._app(scope, wire.receive, wire.send)
@@ -149,10 +149,8 @@ class Gate:
 class _Wire:
     """A request's own receive and send: knows what was read and what was said."""
 
-    def __init__(
-        self, receive: "Receive", send: "Send", headers: dict[bytes, bytes], id: str, most: int
-    ) -> None:
-        self._receive, self._send, self._id, self._most = receive, send, id.encode(), most
+    def __init__(self, receive: "Receive", send: "Send", headers: dict[bytes, bytes], id: str) -> None:
+        self._receive, self._send, self._id = receive, send, id.encode()
         has_body = headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
         self._is_read, self._waits = not has_body, b"expect" in headers
         self.status = 0
@@ -190,11 +188,10 @@ class _Wire:
         """Whether nothing of the body is left, after reading some of it away."""
         if self._waits:  # for leave to send the body: it does not get it
             return self._is_read
-        read = 0
         try:
             async with asyncio.timeout(DRAIN_S):
-                while not self._is_read and read <= self._most:
-                    read += len((await self.receive()).get("body", b""))
+                while not self._is_read:
+                    await self.receive()
         except TimeoutError:
             return False
         return self._is_read

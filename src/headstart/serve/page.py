@@ -1,11 +1,15 @@
-"""The page at /docs: what the server says of itself in OpenAPI, as HTML that loads nothing from elsewhere."""
+"""The pages /docs and /drift, in the report's style. They load nothing from elsewhere."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from headstart.report import markup
 from headstart.report.page import whole
+from headstart.serve.drift import Drift
 
 METHODS = ("get", "post")
+ENOUGH = 100  # answers, below which nothing is judged
+MUCH = 2  # times the difference that chance gives, above which it is pointed at
 
 
 def docs(openapi: dict[str, Any]) -> bytes:
@@ -87,3 +91,52 @@ def _type(schema: dict[str, Any]) -> str:
     bounds = [f"{sign} {schema[key]:g}" for key, sign in signs.items() if key in schema]
     default = [f"default {schema['default']}"] if schema.get("default") is not None else []
     return ", ".join([kind, *bounds, *default])
+
+
+def drift(found: Sequence[Drift]) -> bytes:
+    """A page about every model, in the report's style."""
+    shown = [(f"model-{at}", one.model, _model(at, one)) for at, one in enumerate(found)]
+    return whole(
+        "Drift: what comes, against what was learnt", shown, css="", data={"classes": [], "pics": []}
+    )
+
+
+def _model(at: int, one: Drift) -> str:
+    n, ends, distance, chance = one.counts.n, one.unknown_ci95, one.distance, one.by_chance
+    lead = (
+        f"{markup.count(n, 'picture')} answered since this model was read. "
+        "Reload the page for newer counts; alerts belong on the figures of /metrics."
+    )
+    if ends is None or distance is None or chance is None:
+        return markup.section(f"model-{at}", one.model, lead)
+    share = one.counts.unknown / n
+    unknown = (
+        f"{markup.percent(share)} unknown (95 % sure: {markup.between(ends)}); "
+        f"{markup.percent(one.expected)} of known pictures may be."
+    )
+    mix = (
+        f"The classes answered differ from those learnt from by {markup.percent(distance)} of the pictures; "
+        f"{markup.percent(chance)} would be chance."
+    )
+    if n < ENOUGH:
+        said = [markup.paragraph(unknown), markup.paragraph(mix)]
+        said.append(markup.paragraph(f"Fewer than {ENOUGH} answers: too few to judge by.", "small"))
+    else:
+        said = [
+            markup.note(unknown, "warn" if ends[0] > one.expected else "good"),
+            markup.note(mix, "warn" if distance > MUCH * chance else "good"),
+        ]
+    document = one.to_json()["classes"]
+    rows = [
+        [
+            markup.words(name),
+            markup.share(own["training"]),
+            markup.share(own["answered"]),
+            markup.cell(own["n"]),
+            markup.Cell(markup.percent(own["answered"] - own["training"]), own["answered"] - own["training"]),
+        ]
+        for name, own in document.items()
+    ]
+    head = ["Class", "Learnt from", "Answered", "Pictures", "Difference"]
+    table = markup.table(f"Classes of {one.model}", head, rows, can_sort=True)
+    return markup.section(f"model-{at}", one.model, lead, *said, table)

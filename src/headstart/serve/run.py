@@ -56,6 +56,16 @@ def one(settings: Settings, listening: socket.socket, ready: Ready) -> None:
     Raises:
         HeadstartError: see `serve`.
     """
+    server, app = server_of(settings)
+    asyncio.run(_serving(server, app, listening, ready))
+
+
+def server_of(settings: Settings) -> "tuple[uvicorn.Server, FastAPI]":
+    """The application, and uvicorn set up for it.
+
+    Raises:
+        MissingExtra: the extra `serve` is not installed.
+    """
     try:
         import uvicorn
 
@@ -83,7 +93,7 @@ def one(settings: Settings, listening: socket.socket, ready: Ready) -> None:
         backlog=BACKLOG,
         h11_max_incomplete_event_size=HEADER_BYTES,
     )
-    asyncio.run(_serving(uvicorn.Server(config), app, listening, ready))
+    return uvicorn.Server(config), app
 
 
 async def _serving(server: "uvicorn.Server", app: "FastAPI", listening: socket.socket, ready: Ready) -> None:

@@ -8,6 +8,9 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
 from headstart.serve.refusals import BadRequest, Busy, Gone, NoPictures, TooLarge, WrongType
 from headstart.serve.settings import Settings
 
@@ -102,8 +105,6 @@ async def pictures(
 
 def _kind(headers: Mapping[str, str]) -> tuple[str, bytes | None]:
     """The content type, and the boundary of a form."""
-    from python_multipart.multipart import parse_options_header
-
     if headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise WrongType("compressed bodies are not unpacked here. Send the picture as it is.")
     found, options = parse_options_header(headers.get("content-type", "application/octet-stream"))
@@ -158,8 +159,6 @@ class _Form:
     """A form taken apart while it comes."""
 
     def __init__(self, boundary: bytes, most: int) -> None:
-        from python_multipart.multipart import MultipartParser
-
         self._most, self._parts, self._ended = most, list[_Part](), False
         self._header, self._value, self._headers = b"", b"", dict[bytes, bytes]()
         self._parser = MultipartParser(
@@ -176,8 +175,6 @@ class _Form:
         )
 
     def write(self, piece: bytes) -> None:
-        from python_multipart.exceptions import FormParserError
-
         try:
             self._parser.write(piece)
         except FormParserError as error:
@@ -219,8 +216,6 @@ class _Form:
         self._header = self._value = b""
 
     def _on_headers(self) -> None:
-        from python_multipart.multipart import parse_options_header
-
         kind, options = parse_options_header(self._headers.get(b"content-disposition"))
         if kind != b"form-data":
             raise BadRequest("a part of this form does not say that it is form-data.")
