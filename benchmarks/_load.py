@@ -3,8 +3,9 @@
     python benchmarks/_load.py REQUESTS PORT --connections 32 --seconds 10 [--count N] [--rate R]
 
 REQUESTS is a file of whole HTTP requests, each after its length in eight bytes. Without --rate every
-connection asks again as soon as it has its answer. With --rate so many requests per second are begun, whatever
-the server does, each on a connection that is free or new. Prints JSON: statuses (0: none) and latencies in ms.
+connection asks again as soon as it has its answer. With --rate so many requests per second are begun,
+whatever the server does, each on a connection that is free or new. Prints JSON: statuses (0: none) and
+latencies in ms.
 """
 
 import argparse

@@ -18,8 +18,17 @@ from typing import TYPE_CHECKING, Any
 from headstart.errors import HeadstartError
 from headstart.serve.logs import say
 from headstart.serve.metrics import Metrics
-from headstart.serve.refusals import CLOSED, Gone, Refusal, TooOften, WrongKey, document, status_of
-from headstart.serve.settings import Settings, digest_of
+from headstart.serve.refusals import (
+    CLOSED,
+    Gone,
+    HeadersTooLarge,
+    Refusal,
+    TooOften,
+    WrongKey,
+    document,
+    status_of,
+)
+from headstart.serve.settings import HEADER_BYTES, Settings, digest_of
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -83,6 +92,8 @@ class Gate:
         scope["seen"] = seen
         wire = _Wire(receive, send, headers, seen.id)
         try:
+            if sum(len(name) + len(value) for name, value in scope["headers"]) > HEADER_BYTES:
+                raise HeadersTooLarge(f"these headers have more than {HEADER_BYTES:,} bytes.")
             self._admit(scope, headers)
             await self._app(scope, wire.receive, wire.send)
         except Gone:

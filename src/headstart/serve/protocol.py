@@ -10,11 +10,12 @@ import sys
 from asyncio import TimerHandle
 
 HEADERS_S = 10.0  # from the first byte of a request, or from connecting, to the end of its headers
-HEADER_BYTES = 32_768
 CONNECTIONS = 512
 GRACE_S = 10.0  # that a client has to read its answer
+LINGER_S = 1.0  # that one whose connection is over has to read why: closing at once might take that from it
 TOO_MANY = 503
 TOO_SLOW = 408
+TOO_LONG = 431  # as h11 hints
 
 
 def guarded(request_s: float) -> type[asyncio.Protocol]:
@@ -27,17 +28,27 @@ def guarded(request_s: float) -> type[asyncio.Protocol]:
 
         _alarm: TimerHandle | None = None
         _begun: object = None  # the request that the alarm is for
+        _is_over = False  # the last word is said
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
-            if len(self.connections) > CONNECTIONS:
+            if len(self.connections) > 2 * CONNECTIONS:
+                transport.abort()
+            elif len(self.connections) > CONNECTIONS:
                 self._tell(TOO_MANY, "too many connections are open. Try again in a moment.")
-                return
-            self._set(HEADERS_S)
+            else:
+                self._set(HEADERS_S)
 
         def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            self._look()
+            if not self._is_over:
+                super().data_received(data)
+                self._look()
+
+        def shutdown(self) -> None:
+            if self._is_over:
+                self.transport.abort()
+            else:
+                super().shutdown()
 
         def on_response_complete(self) -> None:
             self._unset()
@@ -54,11 +65,11 @@ def guarded(request_s: float) -> type[asyncio.Protocol]:
             if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
                 self.transport.abort()
                 return
-            self._tell(status, "these headers are too large." if status == 431 else f"{msg} ({error})")
+            self._tell(status, "these headers are too large." if status == TOO_LONG else f"{msg} ({error})")
 
         def _look(self) -> None:
             """Set the alarm that fits: for a request under way, or for headers that are not complete."""
-            if self.transport.is_closing():
+            if self._is_over or self.transport.is_closing():
                 return
             under_way = self.cycle is not None and not self.cycle.response_complete
             if under_way and self._begun is not self.cycle:
@@ -78,20 +89,29 @@ def guarded(request_s: float) -> type[asyncio.Protocol]:
 
         def _late(self) -> None:
             self._alarm = None
-            if self.cycle is None or self.cycle.response_complete:
+            if not self._is_over and (self.cycle is None or self.cycle.response_complete):
                 self._tell(TOO_SLOW, "the headers did not come in time.")
             else:
                 self.transport.abort()
 
         def _tell(self, status: int, message: str) -> None:
-            """An answer without a request, and the end of the connection."""
-            kind = {TOO_MANY: "Busy", TOO_SLOW: "TooSlow"}.get(status, "BadRequest")
+            """The last word, whatever the routes may still be waiting for, and the end of the connection."""
+            if self.cycle is not None and not self.cycle.response_complete:
+                self.cycle.disconnected = True
+                self.cycle.message_event.set()
+            kinds = {TOO_MANY: "Busy", TOO_SLOW: "TooSlow", TOO_LONG: "HeadersTooLarge"}
+            kind = kinds.get(status, "BadRequest")
             body = json.dumps({"error": message, "kind": kind, "request_id": ""}).encode()
             head = (
                 f"HTTP/1.1 {status} \r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
                 "connection: close\r\n\r\n"
             )
+            self._is_over = True
+            self._set(LINGER_S)
             self.transport.write(head.encode("ascii") + body)
-            self.transport.close()
+            try:
+                self.transport.write_eof()
+            except OSError:  # the client is gone already
+                self.transport.abort()
 
     return Guarded

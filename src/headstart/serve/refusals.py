@@ -73,6 +73,12 @@ class TooOften(Refusal):
     retry_s = 1
 
 
+class HeadersTooLarge(Refusal):
+    """More bytes of headers than a request needs."""
+
+    status = 431
+
+
 class Busy(Refusal):
     """As many pictures wait as may wait."""
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from headstart.errors import HeadstartError, MissingExtra, Misuse
 from headstart.files import reason
 from headstart.serve import logs
-from headstart.serve.settings import Settings
+from headstart.serve.settings import HEADER_BYTES, Settings
 
 if TYPE_CHECKING:
     import uvicorn
@@ -70,7 +70,7 @@ def server_of(settings: Settings) -> "tuple[uvicorn.Server, FastAPI]":
         import uvicorn
 
         from headstart.serve.api import create_app
-        from headstart.serve.protocol import HEADER_BYTES, guarded
+        from headstart.serve.protocol import guarded
     except ModuleNotFoundError as error:
         if error.name and error.name.startswith("headstart"):
             raise

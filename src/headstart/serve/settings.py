@@ -10,6 +10,7 @@ from typing import Any
 from headstart.errors import Misuse
 from headstart.files import reason
 
+HEADER_BYTES = 32_768  # of one request
 KEY_VARIABLE = "HEADSTART_API_KEY"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
