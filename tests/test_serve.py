@@ -556,6 +556,15 @@ def test_with_the_key_it_answers_and_never_tells_it(
     assert KEY not in "".join(str(record.__dict__) for record in caplog.records)
 
 
+def test_the_description_says_where_a_key_is_wanted(locked: TestClient, client: TestClient) -> None:
+    said = locked.get("/openapi.json").json()
+    assert set(said["components"]["securitySchemes"]) == {"bearer", "header"}
+    for path, methods in said["paths"].items():
+        for operation in methods.values():
+            assert ("security" in operation) is (path not in OPEN)
+    assert "securitySchemes" not in client.get("/openapi.json").json()["components"]
+
+
 def test_other_pages_may_ask_only_where_they_are_named(locked: TestClient, client: TestClient) -> None:
     for origin, allowed in (("https://a.example", True), ("https://b.example", False)):
         found = locked.get("/health", headers={"Origin": origin})

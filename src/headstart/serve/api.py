@@ -19,7 +19,7 @@ from starlette.middleware.cors import CORSMiddleware
 from headstart.errors import HeadstartError, Misuse, UnreadablePicture
 from headstart.heads import one_thread_each
 from headstart.serve.drift import Drift, drift_of
-from headstart.serve.gate import Gate, Seen
+from headstart.serve.gate import OPEN, Gate, Seen
 from headstart.serve.lanes import Job
 from headstart.serve.metrics import Metrics
 from headstart.serve.refusals import BadRequest, Busy, NoSuchRoute, NotAllowed, TooLate, TooSlow, document
@@ -41,7 +41,7 @@ from headstart.version import VERSION
 
 TITLE = "headstart"
 ABOUT = (
-    "Answers of trained models for pictures: the same as those of `headstart predict`. Several pictures may "
+    "Answers of trained models for pictures: the same as those of headstart predict. Several pictures may "
     "be sent in one request; their answers come in the same order, and a picture that cannot be read has an "
     "error in its place. Where none of them can be read the status is 422."
 )
@@ -193,6 +193,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(_watching(desk, app))
     for kind in (HTTPException, RequestValidationError):
         app.add_exception_handler(kind, _told)
+    if settings.key is not None:
+        _say_keys(app.openapi())
     app.add_middleware(Gate, settings=settings, metrics=desk.metrics)
     if settings.origins:
         app.add_middleware(
@@ -203,6 +205,17 @@ def create_app(settings: Settings) -> FastAPI:
             expose_headers=["X-Request-ID", "Retry-After"],
         )
     return app
+
+
+def _say_keys(openapi: dict[str, Any]) -> None:
+    """Put the API key into the description, which FastAPI makes once and keeps."""
+    openapi["components"]["securitySchemes"] = {
+        "bearer": {"type": "http", "scheme": "bearer"},
+        "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    }
+    for path, methods in openapi["paths"].items():
+        for operation in methods.values() if path not in OPEN else ():
+            operation["security"] = [{"bearer": []}, {"header": []}]
 
 
 def _common(settings: Settings) -> list[int]:
@@ -286,7 +299,11 @@ def _watching(desk: Desk, app: FastAPI) -> APIRouter:
         """One model."""
         return _json(desk.shelf.get(name).to_json())
 
-    @router.get("/metrics", responses={200: {"content": {"text/plain": {}}}}, response_class=Response)
+    @router.get(
+        "/metrics",
+        responses={200: {"content": {"text/plain": {}}, "description": "Answered."}},
+        response_class=Response,
+    )
     async def metrics() -> Response:
         """Counts, latencies, batch sizes, queue, unknowns and drift, for Prometheus."""
         for one in _drifts():
@@ -325,7 +342,7 @@ def _watching(desk: Desk, app: FastAPI) -> APIRouter:
 
 def _answers(model: type[BaseModel], *codes: int) -> dict[int | str, dict[str, Any]]:
     """What a route says when all is well, and what may go wrong."""
-    found: dict[int | str, dict[str, Any]] = {200: {"model": model}}
+    found: dict[int | str, dict[str, Any]] = {200: {"model": model, "description": "Answered."}}
     return found | {code: {"model": Problem, "description": _SAID[code]} for code in codes}
 
 

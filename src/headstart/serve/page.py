@@ -1,5 +1,6 @@
 """The pages /docs and /drift, in the report's style. They load nothing from elsewhere."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,7 +34,7 @@ def docs(openapi: dict[str, Any]) -> bytes:
     ]
     values = markup.section("values", "Values", "What stands in the answers.", *map(_schema, schemas.items()))
     shown = [("about", "About", head), *routes, ("values", "Values", values)]
-    return whole(info["title"], shown, css="", data={"classes": [], "pics": []})
+    return whole(info["title"], shown, css="th { white-space: nowrap; }", data={"classes": [], "pics": []})
 
 
 def _route(at: int, method: str, path: str, operation: dict[str, Any]) -> tuple[str, str, str]:
@@ -54,7 +55,7 @@ def _route(at: int, method: str, path: str, operation: dict[str, Any]) -> tuple[
         parts.append(markup.paragraph(f"Body: {kinds}."))
     answers = [
         [markup.words(code), markup.words(one["description"]), markup.words(_answer(one))]
-        for code, one in operation["responses"].items()
+        for code, one in sorted(operation["responses"].items())
     ]
     parts.append(markup.table("Answers", ["Status", "When", "What"], answers))
     anchor = f"route-{at}"
@@ -87,9 +88,9 @@ def _type(schema: dict[str, Any]) -> str:
     kind = str(schema.get("type", "anything"))
     if kind == "array":
         return f"list of {_type(schema.get('items', {}))}"
-    signs = {"minimum": ">=", "maximum": "<=", "exclusiveMinimum": ">", "exclusiveMaximum": "<"}
+    signs = {"minimum": "≥", "maximum": "≤", "exclusiveMinimum": ">", "exclusiveMaximum": "<"}
     bounds = [f"{sign} {schema[key]:g}" for key, sign in signs.items() if key in schema]
-    default = [f"default {schema['default']}"] if schema.get("default") is not None else []
+    default = [f"default {json.dumps(schema['default'])}"] if schema.get("default") is not None else []
     return ", ".join([kind, *bounds, *default])
 
 
@@ -133,10 +134,15 @@ def _model(at: int, one: Drift) -> str:
             markup.share(own["training"]),
             markup.share(own["answered"]),
             markup.cell(own["n"]),
-            markup.Cell(markup.percent(own["answered"] - own["training"]), own["answered"] - own["training"]),
+            markup.Cell(_points(own["answered"] - own["training"]), own["answered"] - own["training"]),
         ]
         for name, own in document.items()
     ]
     head = ["Class", "Learnt from", "Answered", "Pictures", "Difference"]
     table = markup.table(f"Classes of {one.model}", head, rows, can_sort=True)
     return markup.section(f"model-{at}", one.model, lead, *said, table)
+
+
+def _points(gap: float) -> str:
+    """A difference of shares, with its sign."""
+    return f"{'+' if gap > 0 else ''}{markup.percent(gap).removesuffix('%')}points"
