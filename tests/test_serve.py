@@ -4,6 +4,7 @@ import asyncio
 import base64
 import email
 import email.policy
+import functools
 import importlib
 import io
 import json
@@ -255,7 +256,7 @@ def test_where_none_can_be_read_the_status_says_so(client: TestClient) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["../../etc/passwd", "/etc/passwd", "C:\\x\\y", "a\x00b", "\u202egnp.exe", "x" * 5000, "'; DROP", ""],
+    ["../../etc/passwd", "/etc/passwd", "C:\\x\\y", "a\x00b", "\u202egnp.exe", "x" * 3000, "'; DROP", ""],
 )
 def test_names_are_told_back_and_used_for_nothing(client: TestClient, files: list[Path], name: str) -> None:
     body = (
@@ -271,10 +272,11 @@ def test_names_are_told_back_and_used_for_nothing(client: TestClient, files: lis
     assert told_back == {"": "files", "C:\\x\\y": "y"}.get(name, name[:LONGEST_NAME])
 
 
+@functools.cache
 def hostile() -> dict[str, bytes]:
     """Small files that ask for much, or are not what they say."""
     out = io.BytesIO()
-    Image.new("1", (40_000, 40_000)).save(out, "PNG")
+    Image.new("1", (8_000, 8_000)).save(out, "PNG")
     bomb = out.getvalue()
     good = io.BytesIO()
     make.picture((90, 110, 170), 1).save(good, "JPEG")
@@ -494,7 +496,8 @@ def test_a_client_that_asks_too_often_waits(folder: Path) -> None:
         assert client.get("/health").status_code == 200
 
 
-@given(st.lists(st.floats(0, 3), min_size=1, max_size=60), st.floats(0.1, 20))
+@settings(max_examples=50)
+@given(st.lists(st.floats(0, 3), min_size=1, max_size=30), st.floats(0.1, 20))
 def test_no_client_passes_more_often_than_it_may(gaps: list[float], rate: float) -> None:
     """In any stretch of t seconds at most rate * t requests pass, and as many as the bucket holds."""
     rates, now, passed = Rates(rate), 0.0, []
@@ -761,7 +764,7 @@ def test_one_function_makes_all_answers(model: Model, files: list[Path]) -> None
     engine = open_engine(model.backbone)
     from headstart.modalities.image import decode
 
-    pixels = decode(files[0].read_bytes(), model.backbone.preprocess).pixels
+    pixels = decode(files[0].read_bytes(), model.backbone.preprocess).pixels.copy()
     x = engine.encode(pixels[None])[0]
     found = told(model, x, "a", Wish(0.9, 0.4, 2))
     said = model.answer(x[None])

@@ -1,14 +1,13 @@
 """The server against requests made from its own description: no 5xx, every answer as described."""
 
-import os
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import make
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -37,26 +36,28 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     base = tmp_path_factory.getbasetemp() / "toys"
     base.mkdir(exist_ok=True)
     folder: Path = make.once(base / "parted-model", lambda out: train(make.parted(base), out=out, head="lda"))
-    found = create_app(Settings((("toys", folder),), max_bytes=100_000, rate=None))
+    found = create_app(Settings((("toys", folder),), max_bytes=100_000))
     with TestClient(found):
         yield found
 
 
-@pytest.fixture(scope="module")
-def described(app: object) -> schemathesis.BaseSchema:
-    return schemathesis.openapi.from_asgi("/openapi.json", app)
-
-
-lazy = schemathesis.pytest.from_fixture("described")
-
-
 @pytest.mark.slow
-@lazy.parametrize()
-@settings(
-    max_examples=40,
-    phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
-def test_requests_made_from_the_description_are_answered_as_described(case: schemathesis.Case) -> None:
-    case.call_and_validate(checks=CHECKS)
-    assert threading.active_count() < 60, os.getpid()
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["fitting", "unfit"])
+def test_requests_made_from_the_description_are_answered_as_described(
+    app: object, mode: GenerationMode
+) -> None:
+    tried = []
+    for one in schemathesis.openapi.from_asgi("/openapi.json", app).get_all_operations():
+        operation = one.ok()
+
+        @settings(
+            max_examples=40, phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck)
+        )
+        @given(case=operation.as_strategy(generation_mode=mode))
+        def holds(case: schemathesis.Case) -> None:
+            case.call_and_validate(checks=CHECKS)
+
+        if "predict" in operation.label or mode is GenerationMode.POSITIVE:  # the others take nothing unfit
+            holds()
+            tried.append(operation.label)
+    assert {"POST /predict", "POST /models/{name}/predict"} <= set(tried)

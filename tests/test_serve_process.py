@@ -239,14 +239,16 @@ class Process:
             env={**os.environ, **(env or {})},
         )
         self.err: list[str] = []
-        threading.Thread(target=self._listen, daemon=True).start()
+        self.listening = threading.Thread(target=self._listen)
+        self.listening.start()
         assert self.own.stdout
         line = self.own.stdout.readline()
         self.ready: dict[str, Any] = json.loads(line) if line else {}
 
     def _listen(self) -> None:
         assert self.own.stderr
-        self.err.extend(self.own.stderr)
+        for line in self.own.stderr:
+            self.err.append(line)
 
     def ask(self, path: str, data: bytes | None = None, **headers: str) -> tuple[int, Any]:
         kind = {"Content-Type": "image/jpeg"} if data is not None else {}
@@ -262,7 +264,13 @@ class Process:
     def stop(self, number: int = signal.SIGTERM) -> int:
         if self.own.poll() is None:
             self.own.send_signal(number)
-        return self.own.wait(30)
+        code = self.own.wait(30)
+        self.listening.join()
+        assert self.own.stdout
+        assert self.own.stderr
+        self.own.stdout.close()
+        self.own.stderr.close()
+        return code
 
 
 @contextmanager

@@ -243,7 +243,7 @@ def _asking(desk: Desk) -> APIRouter:
         """Classify the pictures of the body, by this model."""
         return await desk.predict(request, name, options)
 
-    @router.post("/models/{name}/reload", responses=_answers(Reloaded, 401, 403, 404, 409))
+    @router.post("/models/{name}/reload", responses=_answers(Reloaded, 401, 403, 404, 409, 422))
     async def reload(name: str) -> Response:
         """Read a model's folder anew. Requests under way keep the model with which they began.
 
@@ -294,7 +294,7 @@ def _watching(desk: Desk, app: FastAPI) -> APIRouter:
         found = [desk.shelf.get(name).to_json() for name in desk.shelf.names]
         return _json({"models": found, "limits": desk.settings.to_json()})
 
-    @router.get("/models/{name}", responses=_answers(Described, 404))
+    @router.get("/models/{name}", responses=_answers(Described, 404, 422))
     async def model_of(name: str) -> Response:
         """One model."""
         return _json(desk.shelf.get(name).to_json())

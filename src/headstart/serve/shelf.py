@@ -9,6 +9,7 @@ import logging
 import time
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ class Served:
     loaded: float  # seconds since 1970
     before: Counts  # what was answered under this name by models before it
 
-    @property
+    @cached_property
     def mix(self) -> dict[str, float]:
         """Share of each class in what it learnt from."""
         counts = Counter(part.label for part in self.model.manifest if part.part == "train")
