@@ -17,7 +17,7 @@ from headstart.explain.heat import CELLS, OTHERS, Heat, average, heats, pull_of
 from headstart.explain.lens import pixels_of
 from headstart.modalities.image import LIMIT_PX
 from headstart.model.model import Model
-from headstart.values import Floats
+from headstart.values import Bytes, Floats
 
 
 def overlays(
@@ -59,7 +59,15 @@ def heat(model: Model, maps: Maps, file: Path, label: str, *, limit_px: int = LI
         UnreadablePicture: it is no picture; the message names it.
         Misuse: the model has no class `label`.
     """
-    pixels = pixels_of(file, model, limit_px=limit_px)
+    return heat_of(model, maps, pixels_of(file, model, limit_px=limit_px), str(file), label)
+
+
+def heat_of(model: Model, maps: Maps, pixels: Bytes, name: str, label: str) -> Heat:
+    """The same for pixels [s, s, 3] as `decode` gives them; `name` is only passed on.
+
+    Raises:
+        Misuse: the model has no class `label`.
+    """
     blocks = [one[0] for one in maps.of(pixels[None])]
     pooled = [
         b.mean((1, 2)) if p.kind == "mean" else b.max((1, 2)) for p, b in zip(maps.pools, blocks, strict=True)
@@ -84,7 +92,7 @@ def heat(model: Model, maps: Maps, file: Path, label: str, *, limit_px: int = LI
         placed.append((depth.name, grid))
     logit = constant + sum(value for _, value in added)
     return Heat(
-        str(file), label, OTHERS, total, pixels, logit, constant, tuple(added), tuple(placed), unplaced=0.0
+        name, label, OTHERS, total, pixels, logit, constant, tuple(added), tuple(placed), unplaced=0.0
     )
 
 

@@ -10,6 +10,7 @@ from headstart.errors import Misuse
 from headstart.features import pipeline
 from headstart.modalities.image import LIMIT_PX
 from headstart.model.model import COVERAGE, Model, Neighbour
+from headstart.values import Halves
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,55 @@ class Prediction:
         return found | {key: value for key, value in (("title", self.title), ("url", self.url)) if value}
 
 
+@dataclass(frozen=True)
+class Wish:
+    """What may be asked of an answer beside the class.
+
+    Raises:
+        Misuse: `nearest` is below 0.
+    """
+
+    coverage: float = COVERAGE  # how often the set is to hold the truth
+    min_confidence: float | None = None  # answers below it are marked; their label stays
+    nearest: int = 0  # so many of the training pictures that are most like it
+
+    def __post_init__(self) -> None:
+        if self.nearest < 0:
+            raise Misuse(f"nearest must be 0 or more pictures; got {self.nearest}.")
+
+
+def told(model: Model, x: Halves, path: str, wish: Wish) -> Prediction:
+    """The answer for one picture's features [d]: the one way from features to a Prediction.
+
+    Raises:
+        Misuse: the coverage is not above 0 and at most 1.
+    """
+    found = model.answer(x[None])
+    row = found.probabilities[0]
+    best = int(row.argmax())
+    label = model.classes[best]
+    info = model.infos.get(label)
+    return Prediction(
+        path,
+        None,
+        label,
+        float(row[best]),
+        {own: float(p) for own, p in zip(model.classes, row, strict=True)},
+        found.unknown[0],
+        float(found.unknown_score[0]),
+        model.sets(found.probabilities, wish.coverage)[0],
+        info.title if info else "",
+        info.url if info else "",
+        None if wish.min_confidence is None else bool(row[best] >= wish.min_confidence),
+        model.nearest(x[None], wish.nearest)[0] if wish.nearest else None,
+    )
+
+
+def refused(path: str, error: str) -> Prediction:
+    """The answer for a picture that could not be read."""
+    return Prediction(path, error, "", 0.0, {}, False, 0.0, (), "", "")  # noqa: FBT003
+
+
 def predict(  # noqa: PLR0913  what may be asked of an answer
     model: Model,
     paths: Iterable[str | Path],
@@ -67,8 +117,7 @@ def predict(  # noqa: PLR0913  what may be asked of an answer
     Raises:
         Misuse: `coverage` is not above 0 and at most 1, or `nearest` is below 0.
     """
-    if nearest < 0:
-        raise Misuse(f"nearest must be 0 or more pictures; got {nearest}.")
+    wish = Wish(coverage, min_confidence, nearest)
     names: dict[int, str] = {}
 
     def files() -> Generator[Path, None, None]:
@@ -81,26 +130,8 @@ def predict(  # noqa: PLR0913  what may be asked of an answer
         for item in items:
             name = names.pop(item.at)
             if item.kept is None:
-                yield Prediction(name, item.error or "", "", 0.0, {}, False, 0.0, (), "", "")  # noqa: FBT003
-                continue
-            found = model.answer(item.kept.x[None])
-            row = found.probabilities[0]
-            best = int(row.argmax())
-            label = model.classes[best]
-            info = model.infos.get(label)
-            yield Prediction(
-                name,
-                None,
-                label,
-                float(row[best]),
-                {own: float(p) for own, p in zip(model.classes, row, strict=True)},
-                found.unknown[0],
-                float(found.unknown_score[0]),
-                model.sets(found.probabilities, coverage)[0],
-                info.title if info else "",
-                info.url if info else "",
-                None if min_confidence is None else bool(row[best] >= min_confidence),
-                model.nearest(item.kept.x[None], nearest)[0] if nearest else None,
-            )
+                yield refused(name, item.error or "")
+            else:
+                yield told(model, item.kept.x, name, wish)
     finally:
         items.close()

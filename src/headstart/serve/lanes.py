@@ -1,0 +1,180 @@
+"""The way of a picture: a bounded queue, then a thread that decodes it, runs the network and says the answer.
+
+As in `features.pipeline` each thread takes a picture through all steps by itself, and there are as many as
+the engine wants. An engine that gains from batches (a GPU) gets those that are waiting, and a thread waits
+for more for `PATIENCE_S` at most. With one picture per call, as on CPUs, nobody waits for anybody.
+"""
+
+import base64
+import time
+from asyncio import Future
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from headstart.engines import Engine, Maps
+from headstart.errors import HeadstartError, UnknownFamily
+from headstart.modalities.image import Decoded, decode
+from headstart.model.model import Model
+from headstart.model.predict import Prediction, Wish, refused, told
+
+if TYPE_CHECKING:
+    from headstart.serve.metrics import Metrics
+
+PATIENCE_S = 0.005  # that a picture waits for others to share a batch with
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What is wanted of each picture of a request."""
+
+    wish: Wish
+    top: int | None = None  # so many of the likeliest classes; None: all
+    heat: bool = False
+
+
+@dataclass(eq=False)
+class Job:
+    """One picture on its way. It counts as such until its lane is done with it, whoever still waits."""
+
+    name: str
+    data: bytes
+    model: Model
+    ask: Ask
+    limit_px: int
+    answer: "Future[dict[str, Any]]"
+    left: Callable[[], None]  # called in the event loop when the lane is done with it
+    begun: float  # time.perf_counter()
+    dropped: bool = False
+
+    def done(self, found: dict[str, Any] | BaseException) -> None:
+        """Hand the answer to the loop that waits for it. Called from the lane's threads."""
+        self.data = b""
+        self.answer.get_loop().call_soon_threadsafe(self._settle, found)
+
+    def drop(self) -> None:
+        """Nobody waits for this picture any more: it is passed over, and its bytes are let go."""
+        self.dropped, self.data = True, b""
+
+    def _settle(self, found: dict[str, Any] | BaseException) -> None:
+        self.left()
+        if self.answer.done():
+            return
+        if isinstance(found, BaseException):
+            self.answer.set_exception(found)
+            self.answer.exception()  # looked at: whoever asked may have left with another picture's error
+        else:
+            self.answer.set_result(found)
+
+
+class Lane:
+    """An engine with its threads. Several models of the same backbone share one."""
+
+    def __init__(self, engine: Engine, metrics: "Metrics") -> None:
+        self.engine = engine
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._mapping = Lock()
+        steps = {name: metrics.steps.labels(name) for name in ("wait", "decode", "network", "answer")}
+        self._took: dict[str, Callable[[float], None]] = {name: own.observe for name, own in steps.items()}
+        self._together: Callable[[float], None] = metrics.batches.observe
+        self._threads = [
+            Thread(target=self._work, name=f"lane-{at}", daemon=True) for at in range(engine.workers)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def put(self, job: Job) -> None:
+        """Line up. Never waits: whoever calls has counted first."""
+        self._jobs.put(job)
+
+    def close(self) -> None:
+        """Finish what is in the queue, then end the threads. Blocks until they have ended."""
+        for _ in self._threads:
+            self._jobs.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self) -> None:
+        running = True
+        while running:
+            job = self._jobs.get()
+            if job is None:
+                return
+            batch: list[tuple[Job, Decoded]] = []
+            self._look(job, batch)
+            until = time.perf_counter() + PATIENCE_S
+            while len(batch) < self.engine.batch and self.engine.batch > 1:
+                try:
+                    job = self._jobs.get(timeout=max(0.0, until - time.perf_counter()))
+                except Empty:
+                    break
+                if job is None:
+                    running = False
+                    break
+                self._look(job, batch)
+            self._encode(batch)
+
+    def _look(self, job: Job, batch: list[tuple[Job, Decoded]]) -> None:
+        began = time.perf_counter()
+        self._took["wait"](began - job.begun)
+        if job.dropped:
+            job.done(refused(job.name, "nobody waits for this answer any more").to_json())
+            return
+        try:
+            batch.append((job, decode(job.data, job.model.backbone.preprocess, limit_px=job.limit_px)))
+        except HeadstartError as error:
+            job.done(refused(job.name, str(error)).to_json())
+        except BaseException as error:  # noqa: BLE001  whoever asked is told, and the thread goes on
+            job.done(error)
+        self._took["decode"](time.perf_counter() - began)
+
+    def _encode(self, batch: list[tuple[Job, Decoded]]) -> None:
+        if not batch:
+            return
+        began = time.perf_counter()
+        try:
+            features = self.engine.encode(np.stack([picture.pixels for _, picture in batch]))
+        except BaseException as error:  # noqa: BLE001  as above
+            for job, _ in batch:
+                job.done(error)
+            return
+        middle = time.perf_counter()
+        self._took["network"](middle - began)
+        self._together(len(batch))
+        for (job, picture), x in zip(batch, features, strict=True):
+            try:
+                job.done(self._said(job, picture, told(job.model, x, job.name, job.ask.wish)))
+            except BaseException as error:  # noqa: BLE001  as above
+                job.done(error)
+        self._took["answer"](time.perf_counter() - middle)
+
+    def _said(self, job: Job, picture: Decoded, found: Prediction) -> dict[str, Any]:
+        document = found.to_json()
+        if job.ask.top is not None:
+            ranked = sorted(found.probabilities.items(), key=lambda item: -item[1])[: job.ask.top]
+            document["probabilities"] = dict(ranked)
+        if job.ask.heat:
+            document |= self._heat(job.model, picture, found.label)
+        return document
+
+    def _heat(self, model: Model, picture: Decoded, label: str) -> dict[str, Any]:
+        """A heat map as a data: address, or null with the reason."""
+        from headstart.explain.colour import overlay
+        from headstart.explain.quick import heat_of
+
+        with self._mapping:  # one request of the network's belongs to the maps
+            try:
+                found = heat_of(model, self._maps, picture.pixels.copy(), "", label)
+            except UnknownFamily as error:
+                return {"heat": None, "heat_missing": f"{error} `headstart explain` can."}
+        image = base64.b64encode(overlay(found)).decode("ascii")
+        return {"heat": f"data:image/png;base64,{image}"}
+
+    @cached_property
+    def _maps(self) -> Maps:
+        return self.engine.maps()
