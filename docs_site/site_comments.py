@@ -1,4 +1,4 @@
-"""For the reference: what stands behind a field of a dataclass as a comment is its description."""
+"""For the reference: the fields of a dataclass, with what their comments say, below its docstring."""
 
 import io
 import tokenize
@@ -6,18 +6,24 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from griffe import Attribute, Docstring, Extension
+from griffe import Class, Extension
 
 
-class Comments(Extension):
-    """Gives fields their comments, where they have no docstring."""
+class Fields(Extension):
+    """Adds a list of the fields to the docstrings of dataclasses."""
 
-    def on_attribute_instance(self, *, attr: Attribute, **_: Any) -> None:
-        """Called for each field that is found."""
-        if attr.docstring is None and attr.lineno is not None and isinstance(attr.filepath, Path):
-            comment = comments(attr.filepath).get(attr.endlineno or attr.lineno)
-            if comment and attr.parent is not None and attr.parent.is_class:
-                attr.docstring = Docstring(comment, lineno=attr.lineno, parent=attr)
+    def on_class(self, *, cls: Class, **_: Any) -> None:
+        """Called for each class, with its members."""
+        if "dataclass" not in cls.labels or cls.docstring is None or not isinstance(cls.filepath, Path):
+            return
+        said = comments(cls.filepath)
+        fields = [
+            f"    {name}: {said.get(field.endlineno or 0, '')}"
+            for name, field in cls.attributes.items()
+            if "instance-attribute" in field.labels and "property" not in field.labels
+        ]
+        if fields:
+            cls.docstring.value = "\n".join([cls.docstring.value, "", "Attributes:", *fields])
 
 
 @cache
@@ -26,7 +32,7 @@ def comments(file: Path) -> dict[int, str]:
     found = {}
     for token in tokenize.generate_tokens(io.StringIO(file.read_text(encoding="utf-8")).readline):
         if token.type == tokenize.COMMENT and token.line[: token.start[1]].strip():
-            text = token.string.lstrip("# ").partition("# noqa")[0].strip()
-            if text and not text.startswith(("noqa", "type:", "fmt:")):
-                found[token.start[0]] = text[0].upper() + text[1:]
+            text = token.string.lstrip("# ")
+            if not text.startswith(("noqa", "type:", "fmt:")):
+                found[token.start[0]] = text.partition("  # noqa")[0].replace("[", "\\[")
     return found

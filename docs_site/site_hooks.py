@@ -2,6 +2,7 @@
 
 import posixpath
 import re
+import shutil
 from pathlib import Path
 
 import site_nav
@@ -14,7 +15,7 @@ ROOT = site_pages.ROOT
 ASSETS = Path(__file__).parent / "assets"
 SHOWN = "source"  # the folder of the site for files of the repository that pages link to
 LINK = re.compile(r"(?<=\]\()((?:\.\./)+[^)#\s]+)(?=[)#])")
-UNRUN = re.compile(r"^<!-- not run: (.+?) -->$", re.M)
+UNRUN = re.compile(r"^<!-- not run: (.+?) -->\n((`{3,}).*?^\3\n)", re.M | re.S)
 VARIABLE = re.compile(r"(--[a-z0-9-]+):\s*([^;]+);")
 
 
@@ -37,14 +38,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for asset in sorted(ASSETS.iterdir()):
         files.append(File.generated(config, f"assets/{asset.name}", abs_src_path=str(asset)))
     files.append(File.generated(config, "assets/colours.css", content=colours()))
-    linked = {
-        _target(file.src_uri, link)
-        for file in files.documentation_pages()
-        for link in _links(file.content_string)
-    }
-    for target in sorted(linked - {None}, key=str):
-        if target is not None and not target.is_dir():
-            files.append(_shown(config, target))
+    targets = (_target(file.src_uri, link) for file in files.documentation_pages() for link in _links(file))
+    linked = {target for target in targets if target is not None}
+    linked |= {script for folder in linked if folder.is_dir() for script in _scripts(folder)}
+    for target in sorted(linked):
+        files.append(_shown(config, target))
     return files
 
 
@@ -53,15 +51,19 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
 
     def lead(found: re.Match[str]) -> str:
         target = _target(page.file.src_uri, found[1])
-        if target is None or target.is_dir():
+        if target is None:
             return found[1]
         return posixpath.relpath(_place(target), posixpath.dirname(page.file.src_uri))
 
-    return UNRUN.sub(r'<p class="unrun">Not run by the tests: \1</p>', LINK.sub(lead, markdown))
+    return UNRUN.sub(r'\2\n<p class="unrun">Not run by the tests: \1</p>\n', LINK.sub(lead, markdown))
 
 
 def on_post_build(config: MkDocsConfig) -> None:
-    """Opened from a disk, a page may not fetch the index that it searches: it loads it as a script."""
+    """Have the search work from a disk, too, where a page may not fetch the index: it loads it as a script.
+
+    What the theme brings to search in other languages is taken out.
+    """
+    shutil.rmtree(Path(config.site_dir, "assets", "javascripts", "lunr"))
     index = Path(config.site_dir, "search", "search_index.json")
     index.with_suffix(".js").write_text(
         f"var __index = {index.read_text(encoding='utf-8')}", encoding="utf-8"
@@ -88,8 +90,8 @@ def _rule(style: str) -> str:
     return found[1]
 
 
-def _links(text: str) -> list[str]:
-    return LINK.findall(text)
+def _links(file: File) -> list[str]:
+    return LINK.findall(file.content_string)
 
 
 def _target(page: str, link: str) -> Path | None:
@@ -98,16 +100,26 @@ def _target(page: str, link: str) -> Path | None:
     return None if place.startswith(("docs/", "..")) else ROOT / place
 
 
+def _scripts(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.glob("*.py") if not file.name.startswith("_"))
+
+
 def _place(file: Path) -> str:
-    """Where the site shows this file: Python as a page, others as they are."""
+    """Where the site shows this file or folder: Python and folders as pages, others as they are."""
     place = f"{SHOWN}/{file.relative_to(ROOT).as_posix()}"
-    return f"{place}.md" if file.suffix == ".py" else place
+    return f"{place}/index.md" if file.is_dir() else f"{place}.md" if file.suffix == ".py" else place
 
 
 def _shown(config: MkDocsConfig, file: Path) -> File:
-    if file.suffix != ".py":
+    if file.is_file() and file.suffix != ".py":
         return File.generated(config, _place(file), abs_src_path=str(file))
     name = file.relative_to(ROOT).as_posix()
-    text = file.read_text(encoding="utf-8")
-    body = f"---\nsearch:\n  exclude: true\n---\n\n# {name}\n\n````python\n{text}````\n"
-    return File.generated(config, _place(file), content=body)
+    if file.is_dir():
+        rows: list[tuple[object, ...]] = [
+            (f"[{script.name}]({script.name}.md)", site_pages.first(script)) for script in _scripts(file)
+        ]
+        body = site_pages.table(("file", "what"), rows)
+    else:
+        body = f"````python\n{file.read_text(encoding='utf-8')}````"
+    text = f"---\nsearch:\n  exclude: true\n---\n\n# {name}\n\n{body}\n"
+    return File.generated(config, _place(file), content=text)

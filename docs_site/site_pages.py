@@ -2,15 +2,18 @@
 
 import ast
 import importlib
+import importlib.util
 import inspect
 import re
 import textwrap
 from collections.abc import Mapping
 from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, get_args, get_origin
 
 import click
+import numpy as np
 
 import headstart
 from headstart import backbones, errors, heads, values
@@ -21,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 
 def pages() -> dict[str, str]:
     """Markdown of every generated page, by its place among the pages of docs/."""
-    return {
+    found = {
         "changelog.md": _read("CHANGELOG.md"),
         "contributing.md": _read("CONTRIBUTING.md"),
         "decisions/index.md": decisions(ROOT / "docs" / "decisions"),
@@ -31,6 +34,9 @@ def pages() -> dict[str, str]:
         "reference/parts.md": parts(),
         "reference/shape.md": shape(),
     }
+    if importlib.util.find_spec("headstart.serve"):
+        found["reference/http.md"] = http(openapi())
+    return found
 
 
 def cell(text: object) -> str:
@@ -78,10 +84,20 @@ def api() -> str:
             "## Values",
             "What travels between the steps: frozen dataclasses in `headstart.values`. Letters in the shapes "
             "mean one thing everywhere: `n` examples, `d` features, `k` classes, `b` batch, `s` side of the "
-            "square picture that a network gets.",
+            f"square picture that a network gets. Arrays are NumPy's: {_arrays()}.",
             *(f"::: headstart.values.{name}\n    options:\n      heading_level: 3" for name in kept),
         ]
     )
+
+
+def _arrays() -> str:
+    """The names of kinds of arrays, each with what one number in it is."""
+    found = []
+    for name, kind in vars(values).items():
+        if get_origin(kind) is np.ndarray:
+            (number,) = get_args(get_args(kind)[1])
+            found.append(f"{code(name)} of {number.__name__}")
+    return ", ".join(found)
 
 
 # -- commands ---------------------------------------------------------------------------------------------
@@ -128,12 +144,7 @@ def _is_help(param: click.Parameter) -> bool:
 
 def family() -> str:
     """The family of errors, from `errors.py`."""
-    kinds = [
-        kind
-        for _, kind in inspect.getmembers(errors, inspect.isclass)
-        if kind.__module__ == errors.__name__ and issubclass(kind, errors.HeadstartError)
-    ]
-    kinds.sort(key=lambda kind: inspect.getsourcelines(kind)[1])
+    kinds = _errors_of(errors)
     introduction, _, tree = inspect.cleandoc(errors.__doc__ or "").partition("\n\n")
     found = [
         "# Errors",
@@ -150,7 +161,28 @@ def family() -> str:
         said += [f"A [{base.__name__}](#{base.__name__.lower()})." for base in parents]
         said += [f"Also a built-in {code(own[0])}."] if own else []
         found += [f"## {kind.__name__}", meaning, " ".join(said)]
+    if importlib.util.find_spec("headstart.serve"):
+        rows: list[tuple[object, ...]] = [
+            (kind.__name__, kind.status, kind.retry_s or "", inspect.cleandoc(kind.__doc__ or ""))
+            for kind in _errors_of(importlib.import_module("headstart.serve.refusals"))
+            if hasattr(kind, "status")
+        ]
+        found += [
+            "## Over HTTP",
+            "The server answers with the status, and with the error's name under `kind` ([HTTP](http.md)).",
+            table(("error", "status", "ask again after, seconds", "meaning"), rows),
+        ]
     return "\n\n".join(found)
+
+
+def _errors_of(module: ModuleType) -> list[Any]:
+    """The errors that this module defines, in its order."""
+    kinds = [
+        kind
+        for _, kind in inspect.getmembers(module, inspect.isclass)
+        if kind.__module__ == module.__name__ and issubclass(kind, errors.HeadstartError)
+    ]
+    return sorted(kinds, key=lambda kind: inspect.getsourcelines(kind)[1])
 
 
 # -- backbones and heads ----------------------------------------------------------------------------------
@@ -192,25 +224,17 @@ def parts() -> str:
     ]
     for spec in specs:
         shape_ = spec.preprocess
-        found += [
-            f"### {spec.name}",
-            table(
-                ("", ""),
-                [
-                    ("title", spec.title),
-                    ("built by", f"{spec.library}, {code(spec.architecture)}"),
-                    ("citation", spec.citation),
-                    ("licence", spec.licence),
-                    ("weights", _origin(spec.weights)),
-                    (
-                        "preprocessing",
-                        f"short side to {shape_.resize_px} px ({shape_.interpolation}), central square of "
-                        f"{shape_.size_px} px, mean {_three(shape_.mean)}, deviation {_three(shape_.std)}",
-                    ),
-                    ("stages", ", ".join(f"{stage.name} ({stage.channels})" for stage in spec.stages)),
-                ],
-            ),
-        ]
+        facts = {
+            "title": spec.title,
+            "built by": f"{spec.library}, {code(spec.architecture)}",
+            "citation": spec.citation,
+            "licence": spec.licence,
+            "weights": _origin(spec.weights),
+            "preprocessing": f"short side to {shape_.resize_px} px ({shape_.interpolation}), central "
+            f"square of {shape_.size_px} px, mean {_three(shape_.mean)}, deviation {_three(shape_.std)}",
+            "stages, with channels": ", ".join(f"{one.name} ({one.channels})" for one in spec.stages),
+        }
+        found += [f"### {spec.name}", "\n".join(f"- **{name}:** {said}" for name, said in facts.items())]
     found += [
         "## Heads",
         "What `--head` can name; `auto`, the default, chooses among them on the training part.",
@@ -250,7 +274,7 @@ def shape() -> str:
     rows: list[tuple[object, ...]] = []
     for line in reversed(_levels()):
         for name in line.split():
-            said = _first(ROOT / "src" / "headstart" / name)
+            said = first(ROOT / "src" / "headstart" / name)
             if said is not None:
                 rows.append((code(name), said))
     return "\n\n".join(
@@ -280,7 +304,7 @@ def _levels() -> list[str]:
     raise LookupError("tests/test_structure.py has no LEVELS")
 
 
-def _first(part: Path) -> str | None:
+def first(part: Path) -> str | None:
     """The first sentence of a module's or folder's docstring; None where there is no such part (yet)."""
     file = part / "__init__.py" if part.is_dir() else part.with_suffix(".py")
     if not file.is_file():
@@ -311,6 +335,15 @@ def decisions(folder: Path) -> str:
 # -- HTTP -------------------------------------------------------------------------------------------------
 
 
+def openapi() -> dict[str, Any]:
+    """What the server says of itself. No model is opened for it."""
+    serve = importlib.import_module("headstart.serve.api")
+    settings = importlib.import_module("headstart.serve.settings")
+    app = serve.create_app(settings.Settings(models=(("photos-model", Path("photos-model")),)))
+    found: dict[str, Any] = app.openapi()
+    return found
+
+
 def http(document: Mapping[str, Any]) -> str:
     """The addresses that the server answers, from its own OpenAPI description."""
     found = ["# HTTP", str(document["info"].get("description") or "").strip()]
@@ -328,7 +361,7 @@ def http(document: Mapping[str, Any]) -> str:
 def _address(title: str, what: Mapping[str, Any]) -> list[str]:
     found = [f"## `{title}`", str(what.get("description") or what.get("summary") or "").strip()]
     rows: list[tuple[object, ...]] = [
-        (code(one["name"]), one["in"], _kind(one.get("schema", {})), one.get("description", ""))
+        (code(one["name"]), one["in"], _asked(one.get("schema", {})), one.get("description", ""))
         for one in what.get("parameters", ())
     ]
     if rows:
@@ -356,10 +389,16 @@ def _address(title: str, what: Mapping[str, Any]) -> list[str]:
 def _fields(schema: Mapping[str, Any]) -> list[str]:
     needed = set(schema.get("required", ()))
     rows: list[tuple[object, ...]] = [
-        (code(name), _kind(one), "" if name in needed else "may be absent", one.get("description", ""))
+        (code(name), _kind(one), "always" if name in needed else "at times", one.get("description", ""))
         for name, one in schema.get("properties", {}).items()
     ]
-    return [table(("key", "kind", "", "what"), rows)] if rows else []
+    return [table(("key", "kind", "there", "what"), rows)] if rows else []
+
+
+def _asked(schema: Mapping[str, Any]) -> str:
+    """The kind of a parameter, with its default where there is one."""
+    default = schema.get("default")
+    return _kind(schema) + (f", {default} unless told" if default is not None else "")
 
 
 def _kind(schema: Mapping[str, Any]) -> str:
@@ -376,6 +415,9 @@ def _kind(schema: Mapping[str, Any]) -> str:
         return " or ".join(code(one) for one in schema["enum"])
     if schema.get("type") == "object" and isinstance(schema.get("additionalProperties"), dict):
         return f"object of {_kind(schema['additionalProperties']) or 'anything'}"
+    if "properties" in schema:
+        fields = (f"{code(name)}: {_kind(one)}" for name, one in schema["properties"].items())
+        return f"object with {', '.join(fields)}"
     if "contentMediaType" in schema or schema.get("format") == "binary":
         return "file"
     return str(schema.get("type", ""))
