@@ -4,6 +4,7 @@ import ast
 import importlib
 import importlib.util
 import inspect
+import json
 import re
 import textwrap
 from collections.abc import Mapping
@@ -320,7 +321,7 @@ def decisions(folder: Path) -> str:
         text = file.read_text(encoding="utf-8")
         title = text.partition("\n")[0].lstrip("# ")
         chosen = re.search(r"\*\*Choice\.\*\*\s*(.+)", text)
-        said = re.split(r"(?<=[.:])\s", chosen[1], maxsplit=1)[0].rstrip(":") if chosen else ""
+        said = re.split(r"(?<=\.)\s", chosen[1], maxsplit=1)[0] if chosen else ""
         rows.append((f"[{title}]({file.name})", said))
     return "\n\n".join(
         [
@@ -398,7 +399,7 @@ def _fields(schema: Mapping[str, Any]) -> list[str]:
 def _asked(schema: Mapping[str, Any]) -> str:
     """The kind of a parameter, with its default where there is one."""
     default = schema.get("default")
-    return _kind(schema) + (f", {default} unless told" if default is not None else "")
+    return _kind(schema) + (f", {json.dumps(default)} unless told" if default is not None else "")
 
 
 def _kind(schema: Mapping[str, Any]) -> str:

@@ -151,6 +151,9 @@ def belongings(base: Path) -> Path:
         (at / "new").mkdir()
         for number, name in enumerate(("one.png", "two.png", "one.jpg", "two.jpg")):
             make.picture(make.TINTS["red"], 300 + number).save(at / "new" / name)
+        shutil.copy(at / "new" / "one.jpg", at / "new.jpg")
+        if (ROOT / "examples").is_dir():
+            shutil.copytree(ROOT / "examples", at / "examples")
         with chdir(at):
             train("photos/")
             shutil.copytree("photos-model", "new-model")
