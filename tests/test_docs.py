@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 MOST_UNRUN = 1 / 3  # of the blocks that could be run
 ALL = [block for page in written.pages() for block in written.blocks(page)]
 CODE = [block for block in ALL if block.language not in written.DATA]
-OTHERS = {"--find-links", "--quiet"}  # options of other programs that pages speak of
+OTHERS: set[str] = set()  # options of other programs that pages speak of
 
 
 # -- every block is run, or says why not -------------------------------------------------------------------

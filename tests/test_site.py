@@ -49,7 +49,7 @@ DORMANT = {
     "https://${": 'data-md-component="source"',
 }
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("site")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
