@@ -1,76 +1,185 @@
-"""What is written is run: the tutorial top to bottom, the README's Python; every command has its place."""
+"""What is written is run: every block of every page, or it says why not; every command has its place."""
 
-import os
+import json
 import re
-import subprocess
-import sys
+import shutil
+import tomllib
 from pathlib import Path
 
-import numpy as np
+import click
 import pytest
+import site_pages
+import written
+import yaml
 from click.testing import CliRunner
-from PIL import Image
 
 from headstart.cli import group
 
 ROOT = Path(__file__).parents[1]
-BLOCK = re.compile(r"^```(bash|python)\n(.*?)^```", re.M | re.S)
+MOST_UNRUN = 1 / 3  # of the blocks that could be run
+ALL = [block for page in written.pages() for block in written.blocks(page)]
+CODE = [block for block in ALL if block.language not in written.DATA]
+OTHERS: set[str] = set()  # options of other programs that pages speak of
 
 
-def blocks(file: str) -> list[tuple[str, str]]:
-    return BLOCK.findall((ROOT / file).read_text(encoding="utf-8"))
+# -- every block is run, or says why not -------------------------------------------------------------------
 
 
-def run(language: str, code: str, where: Path) -> None:
-    command = ["bash", "-ec", code] if language == "bash" else [sys.executable, "-c", code]
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        command, cwd=where, capture_output=True, text=True, env={**os.environ, "PATH": path}
-    )
-    assert done.returncode == 0, f"{code}\n{done.stdout}\n{done.stderr}"
+def test_every_block_is_run_or_says_why_not() -> None:
+    for block in CODE:
+        assert block.language != written.INDENTED, (
+            f"{block}: write a fence with a language, ```bash or ```text"
+        )
+        assert block.language, f"{block}: name the language, such as ```bash, ```python or ```text"
+        reason = f"{block}: no test runs {block.language}; write above it <!-- not run: REASON -->"
+        assert block.is_run or block.unrun, reason
+        assert block.unrun is None or len(block.unrun.split()) >= 3, f"{block}: {block.unrun!r} is no reason"
+
+
+def test_few_blocks_are_not_run() -> None:
+    unrun = [block for block in CODE if block.unrun]
+    assert len(unrun) <= MOST_UNRUN * len(CODE), "\n".join(f"{block}: {block.unrun}" for block in unrun)
+
+
+@pytest.mark.parametrize("block", [one for one in ALL if one.language in written.DATA], ids=str)
+def test_data_are_what_they_are_called(block: written.Block) -> None:
+    read = {"json": json.loads, "toml": tomllib.loads, "yaml": yaml.safe_load, "text": str}[block.language]
+    assert read(block.code)
+
+
+@pytest.fixture(scope="module")
+def belongings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return written.belongings(tmp_path_factory.mktemp("reader"))
 
 
 @pytest.mark.slow
-def test_the_tutorial_runs_from_top_to_bottom(tmp_path: Path) -> None:
-    found = blocks("docs/tutorial.md")
-    assert len(found) > 5
-    for language, code in found:
-        run(language, code, tmp_path)
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("page", sorted({block.page for block in CODE if block.is_run}))
+def test_a_page_runs_from_top_to_bottom(page: str, belongings: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "reader"
+    shutil.copytree(belongings, folder)
+    for block in written.blocks(page):
+        if block.is_run:
+            written.run(block, folder)
 
 
-def test_the_readmes_python_runs(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    names = [
-        "new/one.png",
-        "new/two.png",
-        *(f"photos/{c}/{i}.png" for c in ("calm", "wild") for i in range(6)),
+@pytest.mark.parametrize("block", [one for one in CODE if one.language in written.SHELL], ids=str)
+def test_every_command_that_is_shown_is_one(block: written.Block) -> None:
+    for arguments in written.headstarts(block):
+        written.parse(arguments)
+
+
+def test_a_wrong_option_a_wrong_value_and_a_wrong_name_are_seen() -> None:
+    written.parse(["train", "photos/", "--tune", "last", "--budget", "10m"])
+    written.parse(["predict", "--help"])
+    written.parse(["--version"])
+    for wrong in (
+        ["train", "photos/", "--tuned", "last"],
+        ["train", "photos/", "--budget", "soon"],
+        ["trian", "photos/"],
+        ["predict", "model"],
+        ["train", "photos/", "[--weights", "FILE]"],
+    ):
+        with pytest.raises(click.UsageError):
+            written.parse(wrong)
+
+
+PAGE = """\
+Words.
+
+    indented --code
+
+- an item
+
+    its second paragraph
+
+```bash
+headstart train photos/ --seed 1   # a remark
+.venv/bin/headstart next m "a b" > there | sort
+```
+
+<!-- not run: needs a camera -->
+```python
+import camera
+```
+
+1. In a list
+   ```console
+   $ headstart check photos/
+   fine
+   ```
+
+~~~
+what is it?
+~~~
+"""
+
+
+def test_blocks_are_found_with_their_kinds_and_reasons() -> None:
+    found = written.blocks("page.md", PAGE)
+    assert [(one.line, one.language, one.unrun, one.is_run) for one in found] == [
+        (3, "indented", None, False),
+        (10, "bash", None, True),
+        (16, "python", "needs a camera", False),
+        (21, "console", None, True),
+        (26, "", None, False),
     ]
-    for name in names:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        cell = 32 if "calm" in name else 4
-        rough = rng.integers(0, 256, (64 // cell, 64 // cell, 3), dtype=np.uint8)
-        Image.fromarray(np.kron(rough, np.ones((cell, cell, 1), np.uint8))).save(tmp_path / name)
-    python = [code for language, code in blocks("README.md") if language == "python"]
-    assert len(python) == 1
-    assert len([line for line in python[0].splitlines() if line.strip()]) <= 8
-    run("python", python[0], tmp_path)
+    assert list(written.headstarts(found[1])) == [["train", "photos/", "--seed", "1"], ["next", "m", "a b"]]
+    assert list(written.headstarts(found[3])) == [["check", "photos/"]]
+    with pytest.raises(ValueError, match=r"page\.md:1: the block is not closed"):
+        written.blocks("page.md", "```bash\nheadstart")
+
+
+@pytest.mark.parametrize(
+    ("language", "code"),
+    [
+        ("bash", "headstart train nowhere/"),
+        ("bash", "headstart check nowhere/ > there"),
+        ("console", "$ false\nall is well"),
+        ("python", "assert 1 == 2"),
+    ],
+)
+def test_a_block_that_fails_is_seen(language: str, code: str, tmp_path: Path) -> None:
+    with pytest.raises((AssertionError, Exception)) as found:
+        written.run(written.Block("page.md", 7, language, code, None), tmp_path)
+    assert "page.md:7" in str(found.value.__notes__)
+
+
+# -- names and links ---------------------------------------------------------------------------------------
 
 
 def test_every_command_and_option_has_help_and_every_command_a_place_in_the_docs() -> None:
-    written = "".join(
-        (ROOT / name).read_text(encoding="utf-8")
-        for name in ("README.md", "docs/tutorial.md", "docs/data.md")
-    )
+    text = "".join(written.read(page) for page in written.pages() if "/decisions/" not in page)
     context = group.make_context("headstart", [], resilient_parsing=True)
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         assert command is not None
         assert command.help, name
-        if name != "backbones":
-            assert f"headstart {name}" in written, f"headstart {name} is in no document"
+        assert f"headstart {name}" in text, f"headstart {name} is in no document"
         for option in command.params:
             if option.param_type_name == "option":
                 assert getattr(option, "help", None), f"{name} {option.name} has no help"
+
+
+def test_every_option_that_is_named_exists() -> None:
+    context = group.make_context("headstart", [], resilient_parsing=True)
+    known = {"--help", "--version"} | OTHERS
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        known |= {name for param in command.params for name in (*param.opts, *param.secondary_opts)}
+    for page in written.pages():
+        for quoted in re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", written.read(page), flags=re.S)):
+            for option in re.findall(r"(?<![\w-])--[a-z][a-z-]*", quoted):
+                assert option in known, f"{page} speaks of {option} in `{quoted}`"
+
+
+def test_the_keys_of_the_model_folder_are_all_explained() -> None:
+    from headstart.model.folder import _KEYS, FILES
+
+    text = written.read("docs/model.md")
+    for name in (*FILES, *_KEYS):
+        assert re.search(rf"^\|[^|]*`{re.escape(name)}`[^|]*\|", text, re.M), f"docs/model.md: {name}"
 
 
 def test_help_fits_a_terminal() -> None:
@@ -83,15 +192,21 @@ def test_help_fits_a_terminal() -> None:
 
 
 def test_the_readmes_commands_are_those_of_ci() -> None:
-    commands = [
-        line for language, code in blocks("README.md") if language == "bash" for line in code.splitlines()
-    ]
+    commands = [line for block in written.blocks("README.md") for line in block.code.splitlines()]
     test_command = next(line for line in commands if "pytest" in line)
     assert test_command in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
 
+def test_the_readmes_python_is_short() -> None:
+    python = [block.code for block in written.blocks("README.md") if block.language == "python"]
+    assert len(python) == 1
+    assert len([line for line in python[0].splitlines() if line.strip()]) <= 8
+
+
 def test_links_lead_somewhere() -> None:
-    for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
-        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+    generated = {ROOT / "docs" / name for name in site_pages.pages()}
+    for page in written.pages():
+        here = (ROOT / page).parent
+        for target in re.findall(r"\]\(([^)#]+)\)", written.read(page)):
             if "://" not in target:
-                assert (page.parent / target).exists(), f"{page.name} links to {target}"
+                assert (here / target).exists() or here / target in generated, f"{page} links to {target}"
