@@ -1,4 +1,4 @@
-"""The page in the browser: the same bytes to the network, the same answers as `predict`, and nothing asked for."""
+"""The page in the browser: the same bytes to the network, the same answers, and nothing asked of others."""
 
 import base64
 import functools
@@ -18,9 +18,12 @@ from typing import Any
 import make
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
+import headstart
 from headstart import backbones
+from headstart.cli import group
 from headstart.errors import DownloadError, Misuse
 from headstart.evaluate import prediction_sets
 from headstart.export.web import _page, _runtime
@@ -62,6 +65,7 @@ def network() -> bytes:
         "full": np.float32([255]),
         "flat": np.int64([-1, 48]),
         "warm": np.float32([1.7]),
+        "strange": np.float32([2.0]),
         "weights": weights - weights.mean(1, keepdims=True),
     }
     side = SIZE // 4
@@ -75,7 +79,7 @@ def network() -> bytes:
         helper.make_node("Div", ["logits", "warm"], ["cool"]),
         helper.make_node("Softmax", ["cool"], ["probabilities"], axis=1),
         helper.make_node("ReduceMean", ["features"], ["mean"], axes=[1], keepdims=0),
-        helper.make_node("Mul", ["mean", "warm"], ["unknown_score"]),
+        helper.make_node("Mul", ["mean", "strange"], ["unknown_score"]),
     ]
     shapes: dict[str, list[Any]] = {
         "probabilities": ["n", len(CLASSES)], "logits": ["n", len(CLASSES)], "features": ["n", 48],
@@ -128,6 +132,11 @@ def runtime() -> dict[str, bytes]:
         if os.environ.get("HEADSTART_BROWSER") == "required":
             raise
         pytest.skip(f"the runtime for browsers is not here: {error}")
+
+
+def given() -> list[str | Path]:
+    """How the command is told of the runtime."""
+    return ["--runtime", os.environ["HEADSTART_ORT_WEB"]] if "HEADSTART_ORT_WEB" in os.environ else []
 
 
 def package(place: Path, files: dict[str, bytes]) -> Path:
@@ -289,7 +298,7 @@ SQUARE = """async ([name, width, height, format, preprocess]) => {
   };
   const found = square(read, width, height, format, preprocess);
   let text = "";
-  for (let at = 0; at < found.length; at += 4096) text += String.fromCharCode(...found.subarray(at, at + 4096));
+  for (let at = 0; at < found.length; at += 999) text += String.fromCharCode(...found.subarray(at, at + 999));
   return btoa(text);
 }"""
 
@@ -304,8 +313,8 @@ def square(bench: Any, image: Image.Image, how: Preprocess, format: str = "PNG")
 
 
 SIDES = [
-    (224, 224), (256, 256), (255, 257), (1, 1), (1, 700), (700, 1), (37, 303), (177, 372), (213, 385), (527, 1794),
-    (640, 480), (481, 640), (1500, 300), (1023, 1025), (1801, 1699),
+    (224, 224), (256, 256), (255, 257), (1, 1), (1, 700), (700, 1), (37, 303), (177, 372), (213, 385),
+    (527, 1794), (640, 480), (481, 640), (1500, 300), (1023, 1025), (1801, 1699),
 ]  # fmt: skip
 
 
@@ -447,7 +456,7 @@ class Visit:
         return address.removeprefix(self.served.base).partition("?")[0]
 
     def answered(self, count: int) -> None:
-        self.page.locator(".card:not(.waiting)").nth(count - 1).wait_for()
+        self.page.wait_for_selector(f"#cards[data-answered='{count}']")
 
     def answers(self) -> list[dict[str, Any]]:
         """What "Save answers" gives."""
@@ -552,8 +561,8 @@ def test_pictures_of_every_kind_are_seen_and_answered_as_in_python(visit: Visit,
     assert {one["label"] for one in answers} > {"bees"}
     assert {one["unknown"] for one in answers} == {True, False}
     assert set(map(visit.inside, visit.asked)) == {
-        "", "style.css", "page.js", "answer.js", "worker.js", "picture.js", "model.json", "model.onnx", "runtime/ort.js",
-        "runtime/ort.wasm",
+        "", "style.css", "page.js", "answer.js", "worker.js", "picture.js", "model.json", "model.onnx",
+        "runtime/ort.js", "runtime/ort.wasm",
     }  # fmt: skip
 
 
@@ -564,7 +573,8 @@ def test_what_cannot_be_read_is_told_and_the_rest_goes_on(visit: Visit) -> None:
     visit.answered(4)
     told = {one["path"]: one.get("error") for one in visit.answers()}
     assert told == {
-        "text.jpg": "not a picture", "empty.png": "the file is empty", "cut.png": "a damaged PNG", "whole.png": None,
+        "text.jpg": "not a picture", "empty.png": "the file is empty", "cut.png": "a damaged PNG",
+        "whole.png": None,
     }  # fmt: skip
     assert "Not read: a damaged PNG." in visit.page.locator(".card").nth(2).inner_text()
 
@@ -606,7 +616,7 @@ def test_a_set_grows_with_what_is_asked_of_it(visit: Visit) -> None:
     for coverage in ("0.9", "0.95", "0.99"):
         visit.page.select_option("#coverage", coverage)
         assert (
-            f"Set for {float(coverage):.0%}".replace("%", " %")
+            f"Set for {float(coverage):.0%}".replace("%", "\N{NO-BREAK SPACE}%")
             in visit.page.locator(".sets").first.inner_text()
         )
         sizes.append(sum(len(one["set"]) for one in visit.answers()))
@@ -717,3 +727,45 @@ def test_opened_as_a_file_the_page_says_how_to_serve_it(chromium: Any, site: Pat
     assert "python -m http.server" in page.locator("#unserved").inner_text()
     assert not page.locator("#ways").is_visible()
     page.close()
+
+
+# -- the whole road ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.network
+@pytest.mark.usefixtures("runtime")
+def test_the_exported_folder_answers_as_predict_does(chromium: Any, tmp_path: Path) -> None:
+    data = make.parted(tmp_path)
+    make.table(data / "classes.csv", [["red", "Red ones", "https://example.org/red"]], "name,title,url")
+    model, out = tmp_path / "colours-model", tmp_path / "page"
+    headstart.train(data, out=model, backbone="scratch:small-cnn?size=32&width=8", tune="never", report=False)
+    line = ["export", model, "--to", "web", "--out", out, "--json", *given()]
+    done = CliRunner().invoke(group, list(map(str, line)))
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert (told["path"], told["format"], told["parity"]["agreement"]) == (str(out), "web", 1.0)
+    assert told["bytes"] == sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
+    assert {entry.name for entry in out.iterdir()} == set(_page.HOLDS)
+    files = sorted(data.glob("test/*/*.*"))[::2] + [tmp_path / "odd.png"]
+    make.picture((10, 240, 200), 7, side=300).save(files[-1])
+    assert len(files) == 10
+    wanted = headstart.load(model).predict(files)
+    visit = Visit(chromium, out).ready()
+    assert visit.page.title().startswith("colours-model")
+    visit.page.set_input_files("#files", files)
+    visit.answered(len(files))
+    for found, one, file in zip(visit.answers(), wanted, files, strict=True):
+        same = {"path": file.name, "label": one.label, "set": list(one.set), "unknown": one.unknown}
+        assert {key: found[key] for key in same} == same
+        assert found.get("url", "") == one.url
+        assert found["probabilities"] == pytest.approx(one.probabilities, abs=1e-4)
+        assert found["unknown_score"] == pytest.approx(one.unknown_score, abs=0.01)
+    assert {one.unknown for one in wanted} == {True, False}
+    assert visit.troubles == []
+    visit.close()
+    again = CliRunner().invoke(group, [*map(str, line), "--force"])
+    assert again.exit_code == 0, again.output
+    other = CliRunner().invoke(group, ["export", str(model), "--to", "onnx", "--runtime", str(tmp_path)])
+    assert other.exit_code == 2
+    assert "--runtime is for --to web" in str(other.exception) + other.output

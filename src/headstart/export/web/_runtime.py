@@ -1,21 +1,17 @@
-"""ONNX Runtime for browsers: fetched once from npm's registry, or taken from where the user has it; checked."""
+"""ONNX Runtime for browsers: fetched once from npm's registry, or taken from where the user has it."""
 
 import os
 import sys
 import tarfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
 
 from headstart.download import Remote, bar, fetch, place_of
-from headstart.errors import DownloadError, MissingExtra, Misuse
+from headstart.errors import MissingExtra, Misuse
 from headstart.files import digest_bytes, reason
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 PACKAGE, VERSION = "onnxruntime-web", "1.30.0"
 REGISTRY = "https://registry.npmjs.org"  # unless NPM_CONFIG_REGISTRY names another
@@ -35,6 +31,7 @@ FILES = {
 }
 # The package brings no licence text; that of Python is the same project's.
 LICENCES = {"LICENSE.txt": "LICENSE", "ThirdPartyNotices.txt": "ThirdPartyNotices.txt"}
+_ADVICE = f"Get it with: npm pack {PACKAGE}@{VERSION}"
 
 
 def runtime(given: Path | None) -> dict[str, bytes]:
@@ -54,7 +51,7 @@ def runtime(given: Path | None) -> dict[str, bytes]:
 
 def remote() -> Remote:
     """The package as its registry gives it."""
-    registry = os.environ.get("NPM_CONFIG_REGISTRY") or os.environ.get("npm_config_registry") or REGISTRY
+    registry = os.environ.get("NPM_CONFIG_REGISTRY") or REGISTRY
     name = f"{PACKAGE}-{VERSION}.tgz"
     return Remote(f"{registry.rstrip('/')}/{PACKAGE}/-/{name}", name, SHA256, BYTES)
 
@@ -79,9 +76,8 @@ def _of(package: Path) -> dict[str, bytes]:
         inside = {member.name: member for member in archive if member.isfile()}
 
         def read(name: str) -> bytes:
-            opened: IO[bytes] | None = archive.extractfile(inside[f"package/{name}"])
-            assert opened is not None  # it is a file  # noqa: S101
-            return opened.read()
+            opened = archive.extractfile(inside[f"package/{name}"])
+            return opened.read() if opened else b""
 
         return _checked(package, read)
 
@@ -103,16 +99,11 @@ def _checked(package: Path, read: Callable[[str], bytes]) -> dict[str, bytes]:
     return found
 
 
-_ADVICE = f"Get it with: npm pack {PACKAGE}@{VERSION}"
-
-
 @contextmanager
-def _readable(package: Path) -> "Iterator[None]":
+def _readable(package: Path) -> Iterator[None]:
     try:
         yield
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        if isinstance(error, DownloadError):
-            raise
         raise Misuse(f"{package} cannot be read as a .tgz: {error}. {_ADVICE}") from error
 
 

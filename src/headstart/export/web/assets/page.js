@@ -67,7 +67,7 @@ function describe() {
   $("classes").textContent = `It tells ${classes.length} classes apart: ${listed(classes.map(titled), NAMED)}.`;
   $("many").textContent = `these ${classes.length} classes`;
   for (const coverage of Object.keys(model.set_scores_quantile)) {
-    const option = new Option(`${100 * coverage} % of cases`, coverage);
+    const option = new Option(`${percent(coverage)} of cases`, coverage);
     option.selected = coverage === "0.95";
     $("coverage").append(option);
   }
@@ -78,7 +78,9 @@ function describe() {
     Model: model.model,
     Written: `by headstart ${model.version}`,
   };
-  for (const [name, value] of Object.entries(facts)) if (value) $("facts").append(element("dt", {}, name), element("dd", {}, value));
+  for (const [name, value] of Object.entries(facts)) {
+    if (value) $("facts").append(element("dt", {}, name), element("dd", {}, value));
+  }
 }
 
 // -- pictures and their answers ---------------------------------------------------------------------------
@@ -91,35 +93,44 @@ function ask(picture, transfer = []) {
 }
 
 async function take(files) {
-  const own = [...files].map((file) => ({ file, name: file.name || "pasted picture", card: waitingCard(file.name || "pasted picture") }));
+  const own = [...files].map((file) => {
+    const name = file.name || "pasted picture";
+    return { file, name, card: waitingCard(name) };
+  });
   if (!own.length) return;
-  $("answers").hidden = false;
-  $("cards").prepend(...own.map(({ card }) => card));
-  shown.push(...own);
+  add(own);
   left += own.length;
   for (const one of own) {
-    tell();
-    const found = await ask(one.file);
-    delete one.file;
+    tell(one);
+    if (shown.includes(one)) fill(one, await ask(one.file)); // else it was cleared meanwhile
     left -= 1;
-    if (shown.includes(one)) fill(one, found);
   }
   tell(own.at(-1));
 }
 
+function add(own) {
+  $("answers").hidden = false;
+  $("cards").prepend(...own.map(({ card }) => card));
+  shown.push(...own);
+}
+
 function fill(one, found) {
-  one.card.className = "card";
-  one.reason = found.reason;
+  delete one.file; // the square is enough from now on
+  one.card.classList.remove("waiting");
   if (found.kind === "failed") {
+    one.reason = found.reason;
     one.card.replaceChildren(
       element("span", { className: "pic none", ariaHidden: "true" }, "no picture"),
       element("div", {}, fileName(one.name), element("p", { className: "bad" }, `Not read: ${found.reason}.`)),
     );
-    return;
+  } else {
+    one.raw = found;
+    draw(one);
   }
-  one.raw = found;
-  draw(one);
+  $("cards").dataset.answered = shown.filter(isAnswered).length;
 }
+
+const isAnswered = (one) => one.raw !== undefined || one.reason !== undefined;
 
 function draw(one) {
   one.said = answered(one.raw);
@@ -133,18 +144,23 @@ function answered({ probabilities, unknownScore }) {
 
 /** What is said of one picture, as elements: the label, bars, the set. */
 function lines(said) {
-  const label = linked(said.label);
-  const title = said.unknown
-    ? element("p", { className: "said" }, element("span", { className: "strange" }, "Unknown"), element("span", { className: "nearest" }, "nearest: ", label))
-    : element("p", { className: "said" }, label);
+  const title = element("p", { className: "said" });
+  if (said.unknown) {
+    const strange = element("span", { className: "strange" }, "Unknown");
+    title.append(strange, element("span", { className: "nearest" }, "nearest: ", linked(said.label)));
+  } else title.append(linked(said.label));
   const order = Object.entries(said.probabilities).sort((a, b) => b[1] - a[1]);
   const bars = order.slice(0, BARS).map(([name, share]) => element("li", {},
     element("span", { className: "class" }, titled(name)),
     element("span", { className: "share" }, sure(share)),
     bar(share),
   ));
-  const set = element("p", { className: "sets" }, `Set for ${100 * $("coverage").value} %: `, element("b", {}, listed(said.set.map(titled), NAMED)));
-  return [title, element("ul", { className: "bars" }, ...bars), set];
+  const set = element("b", {}, listed(said.set.map(titled), NAMED));
+  return [
+    title,
+    element("ul", { className: "bars" }, ...bars),
+    element("p", { className: "sets" }, `Set for ${percent($("coverage").value)}: `, set),
+  ];
 }
 
 function bar(share) {
@@ -155,9 +171,11 @@ function bar(share) {
 
 function tell(last) {
   if (left) $("status").textContent = `${left} to go…`;
-  else if (last) {
-    const said = last.reason ? `not read: ${last.reason}` : `${last.said.unknown ? "unknown, nearest " : ""}${titled(last.said.label)}, ${sure(last.said.probability)}`;
-    $("status").textContent = shown.length === 1 ? `${last.name}: ${said}` : `${shown.length} pictures. Last: ${last.name}: ${said}`;
+  else if (shown.includes(last)) {
+    const { said, reason, name } = last;
+    const told = () => `${said.unknown ? "unknown, nearest " : ""}${titled(said.label)}, ${sure(said.probability)}`;
+    const before = shown.length === 1 ? "" : `${shown.length} pictures. Last: `;
+    $("status").textContent = `${before}${name}: ${reason ? `not read: ${reason}` : told()}`;
   }
 }
 
@@ -181,9 +199,11 @@ function canvas({ pixels, size }) {
 
 function linked(label) {
   const href = safeLink(model.infos[label]?.url);
-  return href ? element("a", { href, target: "_blank", rel: "noopener noreferrer" }, titled(label)) : element("span", {}, titled(label));
+  if (!href) return element("span", {}, titled(label));
+  return element("a", { href, target: "_blank", rel: "noopener noreferrer" }, titled(label));
 }
 
+const percent = (share) => `${Math.round(1000 * share) / 10}\u00a0%`;
 const titled = (label) => model.infos[label]?.title || label;
 const fileName = (name) => element("p", { className: "file", title: name }, name);
 
@@ -234,14 +254,16 @@ $("coverage").onchange = () => {
 };
 $("clear").onclick = () => {
   shown.length = 0;
+  $("cards").dataset.answered = 0;
   $("cards").replaceChildren();
   $("status").textContent = "";
   $("answers").hidden = true;
   $("choose").focus();
 };
 $("save").onclick = () => {
-  const done = shown.filter((one) => one.said || one.reason);
-  const rows = done.map((one) => JSON.stringify(one.said ? { path: one.name, ...one.said } : { path: one.name, error: one.reason }));
+  const rows = shown.filter(isAnswered).map(({ name, said, reason }) =>
+    JSON.stringify({ path: name, ...(said ?? { error: reason }) }),
+  );
   const href = URL.createObjectURL(new Blob([rows.join("\n"), "\n"], { type: "application/jsonl" }));
   element("a", { href, download: "answers.jsonl" }).click();
   setTimeout(() => URL.revokeObjectURL(href), 1000);
@@ -281,9 +303,7 @@ $("other").onclick = () => {
 $("keep").onclick = () => {
   const name = `camera ${new Date().toLocaleTimeString()}`;
   const one = { name, card: waitingCard(name) };
-  $("answers").hidden = false;
-  $("cards").prepend(one.card);
-  shown.push(one);
+  add([one]);
   fill(one, current);
   tell(one);
 };
@@ -308,7 +328,8 @@ async function start(wanted) {
       NotFoundError: "No camera was found.",
       NotReadableError: "The camera is used by another program.",
     };
-    $("now").replaceChildren(element("p", { className: "bad" }, why[error.name] ?? `The camera does not start: ${error.message}`));
+    const told = why[error.name] ?? `The camera does not start: ${error.message}`;
+    $("now").replaceChildren(element("p", { className: "bad" }, told));
     return;
   }
   const stream = video.srcObject;
@@ -334,6 +355,7 @@ async function look() {
   const said = answered(found);
   $("now").className = said.unknown ? "now unknown" : "now";
   $("now").replaceChildren(...lines(said));
+  $("pace").textContent = `${Math.round(found.ms)} ms per look.`;
 }
 
 function frame(width, height) {

@@ -37,7 +37,8 @@ export function orientation(bytes, format) {
   const blocks = [...({ JPEG: jpegBlocks, PNG: pngBlocks, WEBP: webpBlocks }[format]?.(bytes) ?? [])];
   const exif = blocks.find((one) => one.kind === "exif");
   const xmp = blocks.find((one) => one.kind === "xmp");
-  const told = (exif && orientationOf(exif.body)) ?? (xmp && /tiff:Orientation(?:="|>)([0-9])/.exec(latin(xmp.body))?.[1]);
+  const inXmp = () => xmp && /tiff:Orientation(?:="|>)([0-9])/.exec(latin(xmp.body))?.[1];
+  const told = (exif && orientationOf(exif.body)) ?? inXmp();
   const turn = told >= 1 && told <= 8 ? Number(told) : 1;
   return { turn, plain: turn === 1 ? bytes : without(bytes, blocks, format) };
 }
@@ -57,7 +58,8 @@ export function plan(width, height, format, preprocess) {
   const averaged = second[0] > 1 || second[1] > 1;
   const region = box.map(([from, to], axis) => {
     const scale = (to - from) / size;
-    const reach = averaged ? (SUPPORT[interpolation] - 0.5) * scale : SUPPORT[interpolation] * Math.max(scale, 1) + 1;
+    const support = SUPPORT[interpolation];
+    const reach = averaged ? (support - 0.5) * scale : support * Math.max(scale, 1) + 1;
     return [Math.max(0, Math.trunc(from - reach)), Math.min(whole[axis], Math.ceil(to + reach))];
   });
   return { first, second, averaged, box, region, whole, size, interpolation };
@@ -149,25 +151,23 @@ export function weights(length, [begin, end], { size, interpolation }) {
   const support = SUPPORT[interpolation] * wider;
   const curve = interpolation === "bicubic" ? bicubic : bilinear;
   const most = Math.ceil(support) * 2 + 1;
-  const found = { size, first: new Int32Array(size), count: new Int32Array(size), most, values: new Int32Array(size * most) };
+  const [first, count, values] = [size, size, size * most].map((n) => new Int32Array(n));
   const own = new Float64Array(most);
   for (let at = 0; at < size; at++) {
     const centre = from + (at + 0.5) * scale;
-    const first = Math.max(0, Math.trunc(centre - support + 0.5));
-    const count = Math.min(length, Math.trunc(centre + support + 0.5)) - first;
+    first[at] = Math.max(0, Math.trunc(centre - support + 0.5));
+    count[at] = Math.min(length, Math.trunc(centre + support + 0.5)) - first[at];
     let sum = 0;
-    for (let i = 0; i < count; i++) {
-      own[i] = curve((i + first - centre + 0.5) * (1 / wider));
+    for (let i = 0; i < count[at]; i++) {
+      own[i] = curve((i + first[at] - centre + 0.5) * (1 / wider));
       sum += own[i];
     }
-    for (let i = 0; i < count; i++) {
+    for (let i = 0; i < count[at]; i++) {
       const share = sum !== 0 ? own[i] / sum : own[i];
-      found.values[at * most + i] = Math.trunc(share * (1 << BITS) + (share < 0 ? -0.5 : 0.5));
+      values[at * most + i] = Math.trunc(share * (1 << BITS) + (share < 0 ? -0.5 : 0.5));
     }
-    found.first[at] = first;
-    found.count[at] = count;
   }
-  return found;
+  return { size, first, count, most, values };
 }
 
 /**

@@ -9,14 +9,18 @@ const AS_THEY_ARE = { premultiplyAlpha: "none", colorSpaceConversion: "none" };
 let model;
 let session;
 
-onmessage = async ({ data }) => {
+let last = Promise.resolve();
+
+onmessage = ({ data }) => (last = last.then(() => handle(data))); // one after the other
+
+async function handle(data) {
   try {
     postMessage(data.id === undefined ? await open(data.model) : await ask(data));
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     postMessage({ kind: data.id === undefined ? "broken" : "failed", id: data.id, reason });
   }
-};
+}
 
 async function open(described) {
   model = described;
@@ -55,11 +59,8 @@ async function fetched(name, { bytes, sha256 }, step) {
 async function ask({ id, picture }) {
   const begin = performance.now();
   const pixels = picture instanceof ImageBitmap ? fromBitmap(picture, "", 1) : await fromFile(picture);
-  const decoded = performance.now();
   const found = await run(pixels);
-  const ended = performance.now();
-  const [decode, network] = [decoded - begin, ended - decoded];
-  return { kind: "answer", id, pixels, size: model.preprocess.size_px, ms: { decode, network }, ...found };
+  return { kind: "answer", id, pixels, size: model.preprocess.size_px, ms: performance.now() - begin, ...found };
 }
 
 async function run(pixels) {
