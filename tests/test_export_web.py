@@ -66,7 +66,7 @@ def network() -> bytes:
         "flat": np.int64([-1, 48]),
         "warm": np.float32([1.7]),
         "strange": np.float32([2.0]),
-        "weights": weights - weights.mean(1, keepdims=True),
+        "weights": weights - weights.mean(0),  # so that grey is of no class
     }
     side = SIZE // 4
     nodes = [
@@ -203,12 +203,11 @@ def test_without_the_registry_the_message_says_which_file_goes_where(
 
 def test_the_pages_own_files_name_no_address_elsewhere() -> None:
     for file in ASSETS.iterdir():
-        found = set(
-            re.findall(r"(?:https?:)?//[a-z0-9][-a-z0-9.]*\.[a-z]+[^\s\"'`<)]*", file.read_text("utf-8"))
-        )
+        text = file.read_text("utf-8")
+        found = set(re.findall(r"""(?:https?:)?//[a-z0-9][-a-z0-9.]*\.[a-z]+/[^\s"'`<)]*""", text))
         allowed = {"http://www.w3.org/2000/svg", "http://ns.adobe.com/xap/1.0/\\0"}  # names, not addresses
         assert found <= allowed, file.name
-        assert "console." not in file.read_text("utf-8")
+        assert "console." not in text
 
 
 def test_a_folder_holds_all_and_says_how_to_serve_it(tmp_path: Path) -> None:
@@ -216,7 +215,7 @@ def test_a_folder_holds_all_and_says_how_to_serve_it(tmp_path: Path) -> None:
     _page.write(tmp_path, DOCUMENT, "garden", {"ort.js": b"1", "ort.wasm": b"22", "LICENSE.txt": b"3"})
     assert {entry.name for entry in tmp_path.iterdir()} == set(_page.HOLDS)
     told = json.loads((tmp_path / "model.json").read_text())
-    assert told.items() >= DOCUMENT.items()
+    assert {key: told[key] for key in DOCUMENT} == json.loads(json.dumps(DOCUMENT))
     assert told["files"]["runtime/ort.wasm"]["bytes"] == 2
     page, read = ((tmp_path / name).read_text("utf-8") for name in ("index.html", "README.txt"))
     for said in (page, read):
@@ -244,7 +243,7 @@ class Served:
     def __init__(self, folder: Path) -> None:
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
         self.base = f"http://127.0.0.1:{self.server.server_port}/"
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True)
         self.thread.start()
 
     def close(self) -> None:
@@ -339,18 +338,24 @@ def test_a_picture_that_is_far_too_large_is_averaged_first_as_in_python(bench: A
         assert np.array_equal(square(bench, image, how), wanted)
 
 
-@pytest.mark.parametrize(("side", "scale"), [(1100, 2), (2100, 4), (4200, 8)])
-def test_a_large_jpeg_is_averaged_as_libjpeg_decodes_it_at_a_part_of_its_size(
-    bench: Any, side: int, scale: int
-) -> None:
-    image = photo(side + 33, side, scale)
-    data = saved(image, "JPEG", quality=92)
-    whole = Image.open(io.BytesIO(data)).convert("RGB")  # as a browser decodes it
-    wanted = decode(data, preprocess()).pixels.astype(int)
-    averaged = np.abs(square(bench, whole, preprocess(), "JPEG") - wanted)
-    at_once = np.abs(square(bench, whole, preprocess(), "PNG") - wanted)
-    assert averaged.mean() < 0.35
-    assert averaged.mean() < at_once.mean() / 2  # the negative control: not averaging is much further off
+@pytest.mark.parametrize("side", [300, 620, 1200])  # decoded at 1/2, 1/4, 1/8
+def test_a_large_jpeg_is_averaged_as_libjpeg_decodes_it_at_a_part_of_its_size(bench: Any, side: int) -> None:
+    how, noise = (
+        preprocess(size_px=64, resize_px=72),
+        np.random.default_rng(side).normal(0, 20, (side, side + 33, 1)),
+    )
+    colours = np.asarray(photo(side + 33, side, side)) / 2 + 64 + noise
+    rough = {"L": (128 + noise[..., 0]), "RGB": colours}
+    for mode, values in rough.items():
+        data = saved(Image.fromarray(values.clip(0, 255).astype(np.uint8)), "JPEG", quality=92)
+        whole = Image.open(io.BytesIO(data)).convert("RGB")  # as a browser decodes it
+        wanted = decode(data, how).pixels.astype(int)
+        averaged = np.abs(square(bench, whole, how, "JPEG") - wanted)
+        at_once = np.abs(square(bench, whole, how, "PNG") - wanted)
+        assert averaged.max() <= 3
+        assert averaged.mean() < 0.35
+        if mode == "L":  # the negative control: what is not averaged is much further off
+            assert averaged.mean() < at_once.mean() / 4
 
 
 ORIENTATION = """async ([bytes, pixels]) => {
@@ -470,13 +475,21 @@ class Visit:
         self.served.close()
 
 
-@pytest.fixture
-def visit(chromium: Any, site: Path) -> Iterator[Visit]:
+@pytest.fixture(scope="module")
+def opened(chromium: Any, site: Path) -> Iterator[Visit]:
     found = Visit(chromium, site)
     yield found.ready()
-    assert found.troubles == []
-    assert found.page.evaluate("window.hacked") is None
     found.close()
+
+
+@pytest.fixture
+def visit(opened: Visit) -> Iterator[Visit]:
+    """The page, cleared after whoever had it."""
+    yield opened
+    assert opened.troubles == []
+    assert opened.page.evaluate("window.hacked") is None
+    if opened.page.locator("#clear").is_visible():
+        opened.page.click("#clear")
 
 
 def offered(files: dict[str, bytes]) -> list[dict[str, Any]]:
@@ -505,7 +518,7 @@ def kinds() -> dict[str, bytes]:
         "deep.png": saved(deep, "PNG"),
         "small.avif": saved(rgb.resize((40, 30)), "AVIF"),
         "alpha.png": saved(alpha, "PNG"),
-        "camera.jpg": saved(photo(3000, 2250, 4), "JPEG", quality=90, exif=turned(6)),
+        "camera.jpg": saved(photo(2900, 2100, 4), "JPEG", quality=90, exif=turned(6)),
     }
 
 
@@ -581,13 +594,10 @@ def test_what_cannot_be_read_is_told_and_the_rest_goes_on(visit: Visit) -> None:
 
 def test_names_and_links_are_only_text_and_web_addresses(visit: Visit) -> None:
     name = "<img src=x onerror=window.hacked=1>.png"
-    colours = [
-        Image.new("RGB", (64, 64), tuple(int(c) for c in own))
-        for own in np.random.default_rng(1).integers(0, 256, (24, 3))
-    ]
-    visit.page.set_input_files(
-        "#files", offered({f"{at}{name}": saved(one, "PNG") for at, one in enumerate(colours)})
-    )
+    cells = np.random.default_rng(1).integers(0, 256, (24, 4, 4, 3)).astype(np.uint8)
+    colours = [Image.fromarray(one).resize((64, 64), Image.Resampling.NEAREST) for one in cells]
+    files = {f"{at}{name}": saved(one, "PNG") for at, one in enumerate(colours)}
+    visit.page.set_input_files("#files", offered(files))
     visit.answered(len(colours))
     labels = [one["label"] for one in visit.answers()]
     assert set(labels) == set(CLASSES)
@@ -638,6 +648,7 @@ def test_dropping_pasting_and_the_camera_are_answered_too(visit: Visit) -> None:
     assert (first.pop("path"), second.pop("path")) == ("drop.png", "paste.png")
     assert first == second
     visit.page.click("#camera")
+    visit.page.click("#camera")  # whoever is impatient gets one camera all the same
     visit.page.wait_for_selector("#keep:enabled")
     assert visit.page.locator("#now .said").inner_text()
     visit.page.click("#keep")
@@ -650,23 +661,26 @@ def test_dropping_pasting_and_the_camera_are_answered_too(visit: Visit) -> None:
     assert visit.page.locator(".card").count() == 0
 
 
-def test_all_can_be_done_with_the_keyboard(visit: Visit) -> None:
+def test_all_can_be_done_with_the_keyboard(chromium: Any, site: Path) -> None:
+    visit = Visit(chromium, site).ready()
     page = visit.page
     order = []
-    for _ in range(6):
+    for _ in range(4):
         page.keyboard.press("Tab")
         order.append(page.evaluate("document.activeElement.id || document.activeElement.tagName"))
-    assert order[:4] == ["theme", "choose", "camera", "SUMMARY"]
-    page.focus("#choose")
+    assert order == ["theme", "choose", "camera", "SUMMARY"]
     with page.expect_file_chooser() as told:
+        page.focus("#choose")
         page.keyboard.press("Enter")
     told.value.set_files(offered({"one.png": saved(photo(100, 100), "PNG")}))
     visit.answered(1)
     assert "one.png" in page.locator("#status").inner_text()
     page.focus("#theme")
-    dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    before = page.evaluate("getComputedStyle(document.body).backgroundColor")
     page.keyboard.press("Enter")
-    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != dark
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != before
+    assert visit.troubles == []
+    visit.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -740,14 +754,14 @@ def test_the_exported_folder_answers_as_predict_does(chromium: Any, tmp_path: Pa
     make.table(data / "classes.csv", [["red", "Red ones", "https://example.org/red"]], "name,title,url")
     model, out = tmp_path / "colours-model", tmp_path / "page"
     headstart.train(data, out=model, backbone="scratch:small-cnn?size=32&width=8", tune="never", report=False)
-    line = ["export", model, "--to", "web", "--out", out, "--json", *given()]
+    line = ["export", model, "--to", "web", "--out", out, "--json", "--data", data, *given()]
     done = CliRunner().invoke(group, list(map(str, line)))
     assert done.exit_code == 0, done.output
     told = json.loads(done.stdout)
     assert (told["path"], told["format"], told["parity"]["agreement"]) == (str(out), "web", 1.0)
     assert told["bytes"] == sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
     assert {entry.name for entry in out.iterdir()} == set(_page.HOLDS)
-    files = sorted(data.glob("test/*/*.*"))[::2] + [tmp_path / "odd.png"]
+    files = [*sorted(data.glob("test/*/*.*"))[::2], tmp_path / "odd.png"]
     make.picture((10, 240, 200), 7, side=300).save(files[-1])
     assert len(files) == 10
     wanted = headstart.load(model).predict(files)

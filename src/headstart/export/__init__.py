@@ -174,9 +174,8 @@ def export(  # noqa: PLR0913  each is an option of the command
         _remove(place)
         converted.save(place, document(own, folder, parity.to_json()))
         same_again(compared, form.open(place), pictures.pixels)
-        size = (
-            sum(file.stat().st_size for file in place.rglob("*")) if form.is_folder else place.stat().st_size
-        )
+        files = place.rglob("*") if form.is_folder else [place]
+        size = sum(file.stat().st_size for file in files if file.is_file())
     return Exported(target, to, size, parity, time.perf_counter() - begin)
 
 

@@ -289,6 +289,7 @@ function theme() {
 const video = $("video");
 let current; // the last frame and its answer
 let cameras = [];
+let attempt = 0; // the latest start or stop: whoever finds another number has been overtaken
 
 $("camera").onclick = () => start({ facingMode: "environment" });
 $("stop").onclick = () => {
@@ -310,46 +311,58 @@ $("keep").onclick = () => {
 
 async function start(wanted) {
   stop();
+  const own = attempt;
   $("live").hidden = false;
   $("live").scrollIntoView({ block: "nearest" });
   $("keep").disabled = true;
   $("now").replaceChildren(element("p", { className: "small" }, "Waiting for the camera…"));
+  let stream;
   try {
-    if (!navigator.mediaDevices) throw new DOMException("", "SecurityError");
-    const size = { width: { ideal: 1280 }, height: { ideal: 720 } };
-    video.srcObject = await navigator.mediaDevices.getUserMedia({ audio: false, video: { ...wanted, ...size } });
+    stream = await camera(wanted);
+    if (own !== attempt) return release(stream);
+    video.srcObject = stream;
     await video.play();
   } catch (error) {
+    if (own !== attempt) return;
     stop();
     $("live").hidden = false;
-    const why = {
-      SecurityError: "A browser opens the camera only at https addresses and at localhost.",
-      NotAllowedError: "The camera was not allowed. Allow it in the browser's settings for this page.",
-      NotFoundError: "No camera was found.",
-      NotReadableError: "The camera is used by another program.",
-    };
-    const told = why[error.name] ?? `The camera does not start: ${error.message}`;
-    $("now").replaceChildren(element("p", { className: "bad" }, told));
+    const why = NO_CAMERA[error.name] ?? `The camera does not start: ${error.message}`;
+    $("now").replaceChildren(element("p", { className: "bad" }, why));
     return;
   }
-  const stream = video.srcObject;
-  const mirrored = stream.getVideoTracks()[0].getSettings().facingMode !== "environment";
-  video.parentElement.classList.toggle("mirrored", mirrored);
+  const [track] = stream.getVideoTracks();
+  track.onended = stop;
+  video.parentElement.classList.toggle("mirrored", track.getSettings().facingMode !== "environment");
   cameras = (await navigator.mediaDevices.enumerateDevices()).filter((one) => one.kind === "videoinput");
   $("other").hidden = cameras.length < 2;
-  while (video.srcObject === stream) {
-    await look();
+  while (own === attempt) {
+    await look(own);
     await new Promise(requestAnimationFrame); // stands still while the page is not seen
   }
 }
 
-async function look() {
+const NO_CAMERA = {
+  SecurityError: "A browser opens the camera only at https addresses and at localhost.",
+  NotAllowedError: "The camera was not allowed. Allow it in the browser's settings for this page.",
+  NotFoundError: "No camera was found.",
+  NotReadableError: "The camera is used by another program.",
+};
+
+function camera(wanted) {
+  if (!navigator.mediaDevices) throw new DOMException("", "SecurityError");
+  const size = { width: { ideal: 1280 }, height: { ideal: 720 } };
+  return navigator.mediaDevices.getUserMedia({ audio: false, video: { ...wanted, ...size } });
+}
+
+const release = (stream) => stream.getTracks().forEach((track) => track.stop());
+
+async function look(own) {
   const { videoWidth: width, videoHeight: height } = video;
   if (!width) return;
   frame(width, height);
   const bitmap = await createImageBitmap(video);
   const found = await ask(bitmap, [bitmap]);
-  if (!video.srcObject || found.kind === "failed") return;
+  if (own !== attempt || found.kind === "failed") return;
   current = found;
   $("keep").disabled = false;
   const said = answered(found);
@@ -370,7 +383,8 @@ function frame(width, height) {
 }
 
 function stop() {
-  video.srcObject?.getTracks().forEach((track) => track.stop());
+  attempt += 1;
+  if (video.srcObject) release(video.srcObject);
   video.srcObject = null;
   $("live").hidden = true;
 }
