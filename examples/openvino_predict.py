@@ -15,16 +15,18 @@ TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}  # from EXIF orientation to I
 
 def pixels(file, how):
     """What the network gets of a picture file: [s, s, 3], the same bytes as in headstart."""
-    image = Image.open(file)
-    enough = 2 * how["resize_px"]
-    drafted = image.draft(None, (enough, enough))  # a large JPEG is decoded at 1/2, 1/4 or 1/8 of its size
-    image.load()
-    across, down = drafted[1][2:] if drafted else image.size
-    turn = TURNS.get(image.getexif().get(0x0112))
-    if image.mode.startswith("I"):  # greys of 16 bits
-        image = Image.fromarray(((np.asarray(image).astype(int) + 128) // 257).astype(np.uint8))
-    layers = image.convert("RGBA")
-    flat = Image.new("RGB", image.size, tuple(how["background"]))
+    with Image.open(file) as image:
+        enough = 2 * how["resize_px"]
+        drafted = image.draft(None, (enough, enough))  # a large JPEG at 1/2, 1/4 or 1/8 of its size
+        image.load()
+        across, down = drafted[1][2:] if drafted else image.size
+        turn = TURNS.get(image.getexif().get(0x0112))
+        if image.mode.startswith("I"):  # greys of 16 bits
+            grey = (np.asarray(image).astype(int) + 128) // 257
+            layers = Image.fromarray(grey.astype(np.uint8)).convert("RGBA")
+        else:
+            layers = image.convert("RGBA")
+    flat = Image.new("RGB", layers.size, tuple(how["background"]))
     flat.paste(layers, mask=layers)
     half = min(across, down) * how["size_px"] / how["resize_px"] / 2
     box = (across / 2 - half, down / 2 - half, across / 2 + half, down / 2 + half)

@@ -44,7 +44,7 @@ from headstart.modalities.image import decode
 from headstart.model import folder as model_folder
 from headstart.model.build import build
 from headstart.model.model import Answers, Model
-from headstart.values import Bytes, Halves, Spec, Split
+from headstart.values import Bytes, Doubles, Halves, Spec, Split
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
@@ -123,10 +123,21 @@ def model(folder: Path) -> Model:
 
 @pytest.fixture(scope="module")
 def exports(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Exported]:
-    """The model in every format that is held to the probabilities. Not to be changed by whoever asks."""
+    """The model in every format that is held to the probabilities. Not to be changed by whoever asks.
+
+    Nobody is told of it: a socket that is opened meanwhile is an error.
+    """
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a socket was opened")
+
     place = tmp_path_factory.mktemp("exports")
     endings = {name: package.get(name).ending for name in EXACT}
-    return {name: export(folder, to=name, out=place / f"m{end}") for name, end in endings.items()}
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("create_connection", "getaddrinfo"):
+            patch.setattr(socket, name, refuse)
+        patch.setattr(socket.socket, "connect", refuse)
+        return {name: export(folder, to=name, out=place / f"m{end}") for name, end in endings.items()}
 
 
 @pytest.fixture(scope="module")
@@ -228,15 +239,20 @@ def test_every_head_answers_as_in_numpy(head: str, data: Path, tests: list[Path]
 def test_every_way_of_telling_the_unknown_answers_as_in_numpy(
     method: str, model: Model, tests: list[Path]
 ) -> None:
-    own, rng = model.familiar, np.random.default_rng(0)
+    own = model.familiar
     y = np.array([model.classes.index(part.label) for part in model.manifest], dtype=np.int64)[own.rows]
-    scores = rng.normal(3, 1, 100)
-    other = replace(model, familiar=learn(own.references, own.rows, y, Strangeness(method, scores, ()), 0.02))
+
+    def told(scores: Doubles) -> Model:
+        return replace(
+            model, familiar=learn(own.references, own.rows, y, Strangeness(method, scores, ()), 0.02)
+        )
+
+    other = told(told(np.zeros(0)).familiar.raw(own.wide))
     pixels = pixels_of(tests, model.backbone)
     wanted = other.unknown_score(open_engine(model.backbone, "torch").encode(pixels))
     found = in_torch(other, pixels)["unknown_score"]
-    assert np.ptp(wanted) > 0.01
-    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4 * np.abs(wanted).max())
+    # differences of large distances: float32 alone is as far from float64
+    np.testing.assert_allclose(found, wanted, atol=5e-4 * np.ptp(wanted))
 
 
 def test_where_nothing_is_ever_unknown_the_score_says_so(model: Model, tests: list[Path]) -> None:
@@ -441,16 +457,6 @@ def test_a_pt2_file_needs_no_unpickling(exports: dict[str, Exported], tmp_path: 
     assert pickles(bad) == ["m/data/sample_inputs/model.pt"]
 
 
-def test_exporting_opens_no_socket(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
-        raise AssertionError("a socket was opened")
-
-    for name in ("create_connection", "getaddrinfo"):
-        monkeypatch.setattr(socket, name, refuse)
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    export(folder, to="openvino", out=tmp_path / "here")
-
-
 # -- or no file ------------------------------------------------------------------------------------------
 
 
@@ -517,6 +523,38 @@ def test_outputs_that_are_not_numbers_are_refused(
     monkeypatch.setattr(stub, "wrong", np.nan)
     with pytest.raises(ExportRefused, match="probabilities are float32"):
         export(folder, to="onnx", out=tmp_path / "m.onnx")
+
+
+def test_the_finished_file_is_asked_once_more(
+    folder: Path, stub: type[Stub], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, opened = stub.open, []
+
+    def other(place: Path) -> package.Runner:
+        opened.append(json.loads(place.read_text())["parity"])
+        monkeypatch.setattr(stub, "wrong", 1e-6 * (len(opened) - 1))
+        return plain(place)
+
+    monkeypatch.setattr(stub, "open", staticmethod(other))
+    with pytest.raises(ExportRefused, match="answers otherwise than what was compared"):
+        export(folder, to="onnx", out=tmp_path / "m.onnx")
+    assert opened[0] is None
+    assert opened[1]["n"] == 18
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_first_picture_comes_alone_and_the_others_in_batches(
+    folder: Path, stub: type[Stub], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, sizes = stub.open, []
+
+    def counted(place: Path) -> package.Runner:
+        run = plain(place)
+        return lambda pixels: sizes.append(len(pixels)) or run(pixels)  # type: ignore[func-returns-value]
+
+    monkeypatch.setattr(stub, "open", staticmethod(counted))
+    export(folder, to="onnx", out=tmp_path / "m.onnx")
+    assert sizes == [1, 16, 1, 1]  # the last is the finished file's
 
 
 @pytest.mark.usefixtures("stub")
@@ -862,10 +900,25 @@ def test_the_command_prints_one_document(folder: Path, stub: type[Stub], tmp_pat
 
 
 @pytest.mark.usefixtures("stub")
-def test_the_command_tells_people_in_eighty_columns(folder: Path, tmp_path: Path) -> None:
+def test_the_command_tells_people_in_eighty_columns(
+    folder: Path, stub: type[Stub], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gains = {"speed_ratio": 1.52, "speed_ratio_range": [1.4, 1.6], "int8_bytes": 32, "float_bytes": 100}
+    monkeypatch.setattr(stub, "is_exact", False)
+    monkeypatch.setattr(stub, "gains", lambda *_: gains)
+    plain = _parity.judge
+
+    def told(*asked: Any) -> _parity.Parity:
+        own = _parity.Own("bf16", 1.0, 0.0123, _parity.BF16_GAP)
+        return replace(plain(*asked), own_engine=own, missing=3, unknown_agreement=17 / 18)
+
+    monkeypatch.setattr(_parity, "judge", told)
     done = invoke(folder, "--to", "onnx", "--out", tmp_path / "m.onnx")
     assert done.exit_code == 0, done.output
-    assert "18 of 18 test pictures" in done.stdout
+    for said in (
+        "18 of 18 test pictures", "1.5 times as fast", "0.32 of the size", "3 pictures", "17 of 18", "0.012"
+    ):  # fmt: skip
+        assert said in done.stdout
     assert max(len(line) for line in done.stdout.splitlines()[1:]) <= 80
 
 
@@ -894,14 +947,28 @@ def test_a_refusal_is_a_failure_and_not_a_misuse() -> None:
 @pytest.mark.data
 @pytest.mark.slow
 def test_the_default_network_on_real_pictures(real: Path, tmp_path: Path) -> None:
+    """Through the command, which has stdout to itself whatever the converters would like to say."""
     data = real / "hymenoptera"
     folder = tmp_path / "hymenoptera-model"
     headstart.train(data, out=folder, report=False)
+    command = [
+        sys.executable,
+        "-c",
+        "from headstart.cli import main; main()",
+        "export",
+        folder,
+        "--data",
+        data,
+    ]
     for name in (*EXACT, "onnx_int8"):
-        found = export(folder, to=name, data=data).parity
-        assert found.n == 153
+        done = subprocess.run([*command, "--to", name, "--json"], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert "arning" not in done.stderr
+        found = json.loads(done.stdout)["parity"]
+        assert found["n"] == 153
         if name in EXACT:
-            assert found.agreement == 1.0
-            assert found.max_probability_gap <= 1e-4
+            assert found["agreement"] == 1.0
+            assert found["max_probability_gap"] <= 1e-4
         else:
-            assert found.agreement > 0.95
+            assert found["agreement"] > 0.95
+            assert found["int8_bytes"] < 0.4 * found["float_bytes"]

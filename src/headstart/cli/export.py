@@ -62,6 +62,8 @@ def _print(done: "Exported") -> None:
         f"  accuracy {found.accuracy:.3f}, the model's less {-found.accuracy_delta:.3f} "
         f"(95 % between {-high:.3f} and {-low:.3f})"
     )
+    if found.unknown_agreement < 1:
+        click.echo(f"  known or unknown: the same on {round(found.unknown_agreement * found.n)} of {found.n}")
     if found.gains:
         smaller = found.gains["int8_bytes"] / found.gains["float_bytes"]
         least, most = found.gains["speed_ratio_range"]

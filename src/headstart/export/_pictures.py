@@ -85,7 +85,8 @@ def _some(parts: Sequence[Part], most: int) -> list[Part]:
 def _roots(model: Model, folder: Path, data: Path | None) -> list[Path]:
     """Folders that the paths of split.csv may start from."""
     if data is not None:
-        return [data if data.is_dir() else data.parent]
+        # a test part that lay elsewhere stands in split.csv with its own path
+        return [data if data.is_dir() else data.parent, Path()]
     named = str(model.report.get("model", folder.name)).removesuffix("-model")
     beside = folder.resolve().parent
     return list(dict.fromkeys([Path(), beside, beside / named, Path(named)]))
@@ -99,9 +100,10 @@ def _decoded(model: Model, chosen: Iterable[Part], roots: Sequence[Path]) -> lis
         for root in roots:
             try:
                 data = read(root / part.path)
-            except UnreadablePicture:  # not there
-                continue
-            if digest_bytes(data) == part.digest:
+                if digest_bytes(data) != part.digest:
+                    continue
                 found.append((part, decode(data, model.backbone.preprocess, limit_px=limit_px).pixels))
                 break
+            except UnreadablePicture:  # not there, or in a format that this installation cannot read
+                continue
     return found

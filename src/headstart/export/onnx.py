@@ -13,6 +13,7 @@ from headstart.files import cores
 from headstart.values import Bytes, Floats
 from headstart.version import VERSION
 
+LARGEST = 2_000_000_000  # bytes: protobuf's own limit is a little higher
 _SCOPES = "pkg.torch.onnx.name_scopes"  # in which modules of torch a node arose
 
 
@@ -33,8 +34,15 @@ class Onnx(Format):
         """By torch's own exporter, for any number of pictures at a time.
 
         Raises:
-            ExportRefused: torch cannot write this network down.
+            ExportRefused: torch cannot write this network down, or it is too large for one file.
         """
+        spec = source.model.backbone
+        size = 4 * spec.parameters
+        if size > LARGEST:
+            raise ExportRefused(
+                f"nothing was written: {spec.name} takes {size / 1e9:.1f} GB, and one ONNX file holds 2. "
+                "Export it to openvino or torch_export."
+            )
         import torch
 
         from headstart.export._network import program
@@ -54,7 +62,7 @@ class Onnx(Format):
                 )
             except torch.onnx.OnnxExporterError as error:
                 raise ExportRefused(
-                    f"nothing was written: torch cannot write {source.model.backbone.name} as ONNX: "
+                    f"nothing was written: torch cannot write {spec.name} as ONNX: "
                     f"{str(error).strip().splitlines()[0]}"
                 ) from error
         if written is None:

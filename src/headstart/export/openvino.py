@@ -1,10 +1,12 @@
 """OpenVINO's own format: a folder of model.xml and model.bin, for Intel and ARM chips."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, final
 
 from headstart.engines.openvino import no_telemetry
+from headstart.errors import OutputError
 from headstart.export import INPUT, OUTPUTS, Format, Runner, Source
 from headstart.export._document import KEY, text
 from headstart.files import cores
@@ -54,7 +56,14 @@ class OpenVino(Format):
         import openvino
 
         self.network.set_rt_info(text(document), [KEY])
-        openvino.save_model(self.network, str(place / XML), compress_to_fp16=False)
+        try:
+            openvino.save_model(self.network, str(place / XML), compress_to_fp16=False)
+        except RuntimeError as error:  # its streams do not say why
+            free = shutil.disk_usage(place).free / 1e6
+            raise OutputError(
+                f"the export cannot be written where it was to go; {free:.0f} MB are free there. Free some "
+                "space, or choose another --out."
+            ) from error
 
     @classmethod
     def open(cls, place: Path) -> Runner:

@@ -4,6 +4,7 @@ Reading it with `torch.export.load` needs no pickle: weights are plain bytes, al
 pickles from a .pt2 that holds some, so a file from strangers is to be trusted like a program; ours hold none.
 """
 
+import io
 import warnings
 import zipfile
 from dataclasses import dataclass
@@ -56,12 +57,14 @@ class TorchExport(Format):
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of what it itself uses and will change
-            torch.export.save(self.program, place, extra_files={NOTE: text(document)})
-        if held := pickles(place):
+            held = io.BytesIO()  # on a full disk torch's own writer would end the process
+            torch.export.save(self.program, held, extra_files={NOTE: text(document)})
+        if found := pickles(held):
             raise ExportRefused(
-                f"nothing was written: torch {torch.__version__} pickles {held[0]} into such files. A later "
+                f"nothing was written: torch {torch.__version__} pickles {found[0]} into such files. A later "
                 "torch does not: pip install -U torch"
             )
+        place.write_bytes(held.getvalue())
 
     @classmethod
     def open(cls, place: Path) -> Runner:
@@ -70,7 +73,7 @@ class TorchExport(Format):
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            module = torch.export.load(place).module()
+            module = torch.export.load(io.BytesIO(place.read_bytes())).module()
 
         def run(pixels: Bytes) -> dict[str, Floats]:
             with torch.inference_mode():
@@ -80,9 +83,9 @@ class TorchExport(Format):
         return run
 
 
-def pickles(place: Path) -> list[str]:
+def pickles(archive: Path | io.BytesIO) -> list[str]:
     """Names of the parts of a .pt2 file that a reader would have to unpickle."""
-    with zipfile.ZipFile(place) as file:
+    with zipfile.ZipFile(archive) as file:
         return [name for name in file.namelist() if file.read(name).startswith(_PICKLES)]
 
 
