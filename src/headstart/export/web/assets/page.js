@@ -3,7 +3,8 @@
 import { answer, safeLink, sure } from "./answer.js";
 
 const FORMAT = 1; // of model.json
-const BARS = 5; // classes whose probabilities are drawn
+const BARS = 5; // classes whose probabilities are drawn, at most
+const LIVE_BARS = 3; // in the camera's answer, which should not change its size
 const NAMED = 12; // classes that are named in a sentence
 
 const $ = (id) => document.getElementById(id);
@@ -142,25 +143,24 @@ function answered({ probabilities, unknownScore }) {
   return answer(probabilities, unknownScore, model, $("coverage").value);
 }
 
-/** What is said of one picture, as elements: the label, bars, the set. */
-function lines(said) {
+/** What is said of one picture, as elements: the label, bars of the classes that count, the set. */
+function lines(said, live = false) {
   const title = element("p", { className: "said" });
   if (said.unknown) {
     const strange = element("span", { className: "strange" }, "Unknown");
     title.append(strange, element("span", { className: "nearest" }, "nearest: ", linked(said.label)));
   } else title.append(linked(said.label));
   const order = Object.entries(said.probabilities).sort((a, b) => b[1] - a[1]);
-  const bars = order.slice(0, BARS).map(([name, share]) => element("li", {},
+  const counts = ([, share], at) => (live ? at < LIVE_BARS : at < 2 || (at < BARS && share >= 0.005));
+  const bars = order.filter(counts).map(([name, share]) => element("li", {},
     element("span", { className: "class" }, titled(name)),
     element("span", { className: "share" }, sure(share)),
     bar(share),
   ));
-  const set = element("b", {}, listed(said.set.map(titled), NAMED));
-  return [
-    title,
-    element("ul", { className: "bars" }, ...bars),
-    element("p", { className: "sets" }, `Set for ${percent($("coverage").value)}: `, set),
-  ];
+  const set = element("p", { className: "sets" });
+  if (said.unknown) set.append("A set says nothing about what it does not know.");
+  else set.append(`Set for ${percent($("coverage").value)}: `, element("b", {}, listed(said.set.map(titled), NAMED)));
+  return [title, element("ul", { className: "bars" }, ...bars), set];
 }
 
 function bar(share) {
@@ -313,7 +313,7 @@ async function start(wanted) {
   stop();
   const own = attempt;
   $("live").hidden = false;
-  $("live").scrollIntoView({ block: "nearest" });
+  $("live").scrollIntoView({ block: "start" });
   $("keep").disabled = true;
   $("now").replaceChildren(element("p", { className: "small" }, "Waiting for the camera…"));
   let stream;
@@ -367,8 +367,8 @@ async function look(own) {
   $("keep").disabled = false;
   const said = answered(found);
   $("now").className = said.unknown ? "now unknown" : "now";
-  $("now").replaceChildren(...lines(said));
-  $("pace").textContent = `${Math.round(found.ms)} ms per look.`;
+  $("now").replaceChildren(...lines(said, true));
+  $("pace").textContent = `${Math.round(found.ms)}\u00a0ms per look.`;
 }
 
 function frame(width, height) {
