@@ -57,10 +57,10 @@ def _print(done: "Exported") -> None:
     click.echo(f"  the same label as the model on {same} of {found.n} {found.part} pictures")
     allowed = f" (allowed: {found.tolerance:g})" if found.tolerance is not None else ""
     click.echo(f"  probabilities differ by {found.max_probability_gap:.2g} at most{allowed}")
-    low, high = found.accuracy_delta_ci95
+    delta, (low, high) = found.accuracy_delta, found.accuracy_delta_ci95
     click.echo(
-        f"  accuracy {found.accuracy:.3f}, the model's less {-found.accuracy_delta:.3f} "
-        f"(95 % between {-high:.3f} and {-low:.3f})"
+        f"  accuracy {found.accuracy:.3f}, the model's {found.accuracy - delta:.3f}: "
+        f"{delta:+.3f} (95 % between {low:+.3f} and {high:+.3f})"
     )
     if found.unknown_agreement < 1:
         click.echo(f"  known or unknown: the same on {round(found.unknown_agreement * found.n)} of {found.n}")
