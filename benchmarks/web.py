@@ -2,7 +2,7 @@
 
 A model is trained and exported; Python's own server serves the folder on loopback, and Chromium (headless,
 one page) is given pictures of the test part through the page's file chooser. What the page says is taken
-from what it saves. The runtime for browsers comes from npm's registry unless `--runtime` names it.
+from what it saves. The runtime for browsers comes from npm's registry unless HEADSTART_ORT_WEB names it.
 """
 
 import functools
@@ -41,7 +41,9 @@ def measure(asked: Options) -> Iterator[Result]:
         os.environ["HEADSTART_CACHE"] = str(_harness.with_network(place / "cache"))
         data = _harness.some(source, place / SET, 8 if asked.quick else 10_000)
         model = headstart.train(data, out=place / "model", report=False)
-        folder = export(place / "model", to="web", data=data, runtime=asked.extra.runtime).path
+        folder = export(
+            place / "model", to="web", data=data, runtime=os.environ.get("HEADSTART_ORT_WEB")
+        ).path
         held = [one.path for one in model.manifest if one.part == "test"] or [
             one.path for one in model.manifest
         ]
@@ -144,9 +146,4 @@ def _answers(page: Any, files: list[Path]) -> tuple[list[dict[str, Any]], float]
 
 
 if __name__ == "__main__":
-    _harness.main(
-        measure,
-        __doc__,
-        ("--runs", {"type": int, "default": 5}),
-        ("--runtime", {"type": Path, "help": "onnxruntime-web as .tgz or folder"}),
-    )
+    _harness.main(measure, __doc__, ("--runs", {"type": int, "default": 5}))
