@@ -3,8 +3,8 @@
 Bash and Python blocks of a page are run from top to bottom in one folder, unless the line above a block says
 `<!-- not run: REASON -->`. Blocks that consist of `headstart` commands alone are run in this process (an
 interpreter that has loaded everything answers at once); other Bash blocks by Bash; each Python block in a
-namespace of its own. Nothing opens a browser, and `explain` tries fewer random maps. The folder holds what a
-reader is taken to have, see `belongings`.
+namespace of its own. Nothing opens a browser. The folder holds what a reader is taken to have, see
+`belongings`.
 """
 
 import glob
@@ -187,7 +187,6 @@ def _within(folder: Path) -> Iterator[None]:
     with chdir(folder), pytest.MonkeyPatch.context() as patch:
         patch.setattr(webbrowser, "open", lambda _: True)
         patch.setattr(click, "launch", lambda _: 0)
-        patch.setattr("headstart.explain.study.RANDOM_MAPS", 1)  # in place of three: half of the time
         yield
 
 
