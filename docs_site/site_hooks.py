@@ -8,7 +8,7 @@ from pathlib import Path
 import site_nav
 import site_pages
 from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.structure.files import File, Files
+from mkdocs.structure.files import File, Files, InclusionLevel
 from mkdocs.structure.pages import Page
 
 ROOT = site_pages.ROOT
@@ -122,4 +122,4 @@ def _shown(config: MkDocsConfig, file: Path) -> File:
     else:
         body = f"````python\n{file.read_text(encoding='utf-8')}````"
     text = f"---\nsearch:\n  exclude: true\n---\n\n# {name}\n\n{body}\n"
-    return File.generated(config, _place(file), content=text)
+    return File.generated(config, _place(file), content=text, inclusion=InclusionLevel.NOT_IN_NAV)

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -53,7 +54,7 @@ def belongings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("default")
+@pytest.mark.filterwarnings("ignore")  # torch tells of itself what is nothing to readers
 @pytest.mark.parametrize("page", sorted({block.page for block in CODE if block.is_run}))
 def test_a_page_runs_from_top_to_bottom(page: str, belongings: Path, tmp_path: Path) -> None:
     folder = tmp_path / "reader"
@@ -126,6 +127,8 @@ def test_blocks_are_found_with_their_kinds_and_reasons() -> None:
     ]
     assert list(written.headstarts(found[1])) == [["train", "photos/", "--seed", "1"], ["next", "m", "a b"]]
     assert list(written.headstarts(found[3])) == [["check", "photos/"]]
+    spread = "curl x \\\n  -d '{\n}' | headstart check 'a\nb'\n"
+    assert list(written.headstarts(replace(found[1], code=spread))) == [["check", "a\nb"]]
     with pytest.raises(ValueError, match=r"page\.md:1: the block is not closed"):
         written.blocks("page.md", "```bash\nheadstart")
 

@@ -3,7 +3,8 @@
 Bash and Python blocks of a page are run from top to bottom in one folder, unless the line above a block says
 `<!-- not run: REASON -->`. Blocks that consist of `headstart` commands alone are run in this process (an
 interpreter that has loaded everything answers at once); other Bash blocks by Bash; each Python block in a
-namespace of its own. The folder holds what a reader is taken to have, see `belongings`.
+namespace of its own. Nothing opens a browser. The folder holds what a reader is taken to have, see
+`belongings`.
 """
 
 import glob
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import webbrowser
 from collections.abc import Iterator
-from contextlib import chdir, redirect_stdout, suppress
+from contextlib import chdir, contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,7 +106,7 @@ def blocks(page: str, text: str | None = None) -> list[Block]:
 
 def commands(script: str) -> Iterator[list[str]]:
     """The words of each simple command of a script. Patterns are not expanded, words of the shell cut."""
-    for line in script.replace("\\\n", " ").splitlines():
+    for line in _lines(script):
         command: list[str] = []
         for word in _words(line):
             if set(word) <= set("|&;<>()"):
@@ -158,8 +159,8 @@ def belongings(base: Path) -> Path:
             train("photos/")
             shutil.copytree("photos-model", "new-model")
             shutil.copy("photos-model/suspects.csv", "suspects.csv")
-            for other in ("old-model", "other-model"):
-                train("photos/", out=other, head="ridge", report=False)
+            train("photos/", out="old-model", head="ridge", report=False)
+            shutil.copytree("old-model", "other-model")
 
     return make.once(base / "belongings", build)
 
@@ -168,21 +169,43 @@ def run(block: Block, folder: Path) -> None:
     """Do what the block says, in this folder."""
     try:
         if block.language == PYTHON:
-            with chdir(folder):
+            with _within(folder):
                 exec(compile(block.code, str(block), "exec"), {"__name__": "__main__"})  # noqa: S102
-        elif any(_is_plain(line) is False for line in _lines(block)):
-            _bash(block.shell(), folder)
+        elif all(_is_plain(line) for line in _lines(block.shell())):
+            with _within(folder):
+                for line in _lines(block.shell()):
+                    _here(_words(line)[1:])
         else:
-            for line in _lines(block):
-                _here(_words(line)[1:], folder)
+            _bash(block.shell(), folder)
     except BaseException as error:
         error.add_note(f"{block}\n{block.code}")
         raise
 
 
-def _lines(block: Block) -> list[str]:
-    lines = block.shell().replace("\\\n", " ").splitlines()
-    return [line for line in lines if _words(line)]
+@contextmanager
+def _within(folder: Path) -> Iterator[None]:
+    with chdir(folder), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(webbrowser, "open", lambda _: True)
+        patch.setattr(click, "launch", lambda _: 0)
+        yield
+
+
+def _lines(script: str) -> list[str]:
+    """The lines of a script with words in them; one that goes on, by a backslash or within quotes, is one."""
+    found, open_ = [], ""
+    for line in script.replace("\\\n", " ").splitlines():
+        open_ += line
+        try:
+            words = _words(open_)
+        except ValueError:  # a quotation is not closed yet
+            open_ += "\n"
+            continue
+        if words:
+            found.append(open_)
+        open_ = ""
+    if open_:
+        raise ValueError(f"a quotation is never closed: {open_}")
+    return found
 
 
 def _words(line: str) -> list[str]:
@@ -200,17 +223,14 @@ def _is_plain(line: str) -> bool:
     )
 
 
-def _here(arguments: list[str], folder: Path) -> None:
-    """`headstart` with these arguments, in this process; nothing is opened in a browser."""
-    with chdir(folder), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(webbrowser, "open", lambda _: True)
-        patch.setattr(click, "launch", lambda _: 0)
-        expanded = [name for word in arguments for name in (sorted(glob.glob(word)) or [word])]  # noqa: PTH207
-        try:
-            group.main(expanded, prog_name="headstart", standalone_mode=False)
-        except SystemExit as end:
-            if end.code:
-                raise AssertionError(f"exit code {end.code}: headstart {shlex.join(expanded)}") from end
+def _here(arguments: list[str]) -> None:
+    """`headstart` with these arguments, in this process."""
+    expanded = [name for word in arguments for name in (sorted(glob.glob(word)) or [word])]  # noqa: PTH207
+    try:
+        group.main(expanded, prog_name="headstart", standalone_mode=False)
+    except SystemExit as end:
+        if end.code:
+            raise AssertionError(f"exit code {end.code}: headstart {shlex.join(expanded)}") from end
 
 
 def _bash(script: str, folder: Path) -> None:
