@@ -33,8 +33,18 @@ def test_every_block_is_run_or_says_why_not() -> None:
         )
         assert block.language, f"{block}: name the language, such as ```bash, ```python or ```text"
         reason = f"{block}: no test runs {block.language}; write above it <!-- not run: REASON -->"
-        assert block.is_run or block.unrun, reason
+        assert block.is_run or block.unrun or block.elsewhere, reason
         assert block.unrun is None or len(block.unrun.split()) >= 3, f"{block}: {block.unrun!r} is no reason"
+
+
+def test_blocks_that_another_test_runs_are_known_to_it() -> None:
+    for block in CODE:
+        if block.elsewhere:
+            test = ROOT / block.elsewhere
+            assert test.is_file(), f"{block}: there is no {block.elsewhere}"
+            assert Path(block.page).name in test.read_text(encoding="utf-8"), (
+                f"{block}: {test.name} is silent"
+            )
 
 
 def test_few_blocks_are_not_run() -> None:
@@ -110,6 +120,11 @@ import camera
    fine
    ```
 
+<!-- run by tests/test_cli.py -->
+```python
+import server
+```
+
 ~~~
 what is it?
 ~~~
@@ -123,8 +138,10 @@ def test_blocks_are_found_with_their_kinds_and_reasons() -> None:
         (10, "bash", None, True),
         (16, "python", "needs a camera", False),
         (21, "console", None, True),
-        (26, "", None, False),
+        (27, "python", None, False),
+        (31, "", None, False),
     ]
+    assert [one.elsewhere for one in found] == [None, None, None, None, "tests/test_cli.py", None]
     assert list(written.headstarts(found[1])) == [["train", "photos/", "--seed", "1"], ["next", "m", "a b"]]
     assert list(written.headstarts(found[3])) == [["check", "photos/"]]
     spread = "curl x \\\n  -d '{\n}' | headstart check 'a\nb'\n"
@@ -144,7 +161,7 @@ def test_blocks_are_found_with_their_kinds_and_reasons() -> None:
 )
 def test_a_block_that_fails_is_seen(language: str, code: str, tmp_path: Path) -> None:
     with pytest.raises((AssertionError, Exception)) as found:
-        written.run(written.Block("page.md", 7, language, code, None), tmp_path)
+        written.run(written.Block("page.md", 7, language, code), tmp_path)
     assert "page.md:7" in str(found.value.__notes__)
 
 

@@ -1,10 +1,10 @@
 """Blocks of code in README.md and docs/: found, sorted, and run in a folder made for them.
 
 Bash and Python blocks of a page are run from top to bottom in one folder, unless the line above a block says
-`<!-- not run: REASON -->`. Blocks that consist of `headstart` commands alone are run in this process (an
-interpreter that has loaded everything answers at once); other Bash blocks by Bash; each Python block in a
-namespace of its own. Nothing opens a browser. The folder holds what a reader is taken to have, see
-`belongings`.
+`<!-- not run: REASON -->`, or `<!-- run by tests/FILE.py -->`: a test that needs more than a folder. Blocks
+that consist of `headstart` commands alone are run in this process (an interpreter that has loaded everything
+answers at once); other Bash blocks by Bash; each Python block in a namespace of its own. Nothing opens a
+browser. The folder holds what a reader is taken to have, see `belongings`.
 """
 
 import glob
@@ -35,6 +35,7 @@ DATA = ("json", "text", "toml", "yaml")  # nothing to run; what can be parsed is
 INDENTED = "indented"
 FENCE = re.compile(r"( *)(`{3,}|~{3,})\s*([\w+-]*)(.*)")
 UNRUN = re.compile(r"<!-- not run: (.*) -->")
+ELSEWHERE = re.compile(r"<!-- run by (\S+) -->")
 ITEM = re.compile(r"\s*([-*+]|\d+[.)])\s|\s*(!!!|\?\?\?|===)")
 
 
@@ -46,14 +47,15 @@ class Block:
     line: int  # of its first line of code, counted from 1
     language: str  # "" where none is named, INDENTED where there is no fence
     code: str
-    unrun: str | None  # the reason why it is not run
+    unrun: str | None = None  # the reason why it is not run
+    elsewhere: str | None = None  # the test that runs it
 
     def __str__(self) -> str:
         return f"{self.page}:{self.line}"
 
     @property
     def is_run(self) -> bool:
-        return self.language in RUN and self.unrun is None
+        return self.language in RUN and self.unrun is None and self.elsewhere is None
 
     def shell(self) -> str:
         """The commands of a Bash block; of a console block what stands behind the prompts."""
@@ -83,19 +85,21 @@ def blocks(page: str, text: str | None = None) -> list[Block]:
     while at < len(lines):
         line = lines[at]
         fence = FENCE.fullmatch(line)
-        reason = UNRUN.fullmatch(above.strip())
+        said = [
+            found and found[1] for found in (mark.fullmatch(above.strip()) for mark in (UNRUN, ELSEWHERE))
+        ]
         if fence:
             indent, ticks, language, _ = fence.groups()
             end = next((n for n in range(at + 1, len(lines)) if lines[n].strip() == ticks), None)
             if end is None:
                 raise ValueError(f"{page}:{at + 1}: the block is not closed")
             code = "".join(f"{own.removeprefix(indent)}\n" for own in lines[at + 1 : end])
-            found.append(Block(page, at + 2, language, code, reason and reason[1]))
+            found.append(Block(page, at + 2, language, code, *said))
             above, at = "", end
         elif line.startswith("    ") and not in_list and (at == 0 or not lines[at - 1].strip()):
             end = next((n for n in range(at, len(lines)) if lines[n][:4].strip()), len(lines))
             code = "".join(f"{own[4:]}\n" for own in lines[at:end])
-            found.append(Block(page, at + 1, INDENTED, code, reason and reason[1]))
+            found.append(Block(page, at + 1, INDENTED, code, *said))
             above, at = "", end - 1
         elif line.strip():
             in_list = bool(ITEM.match(line)) or (in_list and line.startswith(" "))
