@@ -62,6 +62,7 @@ class Answering(nn.Module):
         super().__init__()
         spec, inputs = model.backbone, model.inputs
         self.normalise, self.network = Normalise(spec.preprocess), load(spec)
+        self.network.top = nn.Identity()  # the source's own classes: nobody asks for them here
         self._wanted = [depth.stop > inputs.start for depth in spec.depths[:-1]]
         first = next(
             (d for d, wanted in zip(spec.depths, self._wanted, strict=False) if wanted), spec.depths[-1]
