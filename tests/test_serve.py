@@ -458,6 +458,29 @@ def test_a_full_queue_is_503_at_once_and_recovers(strict: TestClient, stuck: thr
     assert sample(strict, "headstart_queue_pictures") == 0
 
 
+def test_a_wait_that_would_be_too_long_is_told_at_once(strict: TestClient, stuck: threading.Event) -> None:
+    lane = desk(strict).shelf.get().lane
+    stuck.set()
+    assert ask(strict, small()).status_code == 200
+    assert 0 < lane.pace_s < 1
+    assert lane.wait_s(0) == lane.pace_s
+    stuck.clear()
+    lane.pace_s = 2.5
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(ask, strict, small())  # nobody is before it: it is tried whatever the pace was
+        wait_for(lambda: desk(strict).waiting == 1)
+        began = time.monotonic()
+        found = ask(strict, small())
+        assert (found.status_code, found.json()["kind"]) == (503, "Busy")
+        assert "all the time" in found.json()["error"]
+        assert time.monotonic() - began < 1
+        stuck.set()
+        assert first.result().status_code == 200
+    assert lane.pace_s < 2.5  # what was tried told a better pace
+    lane.pace_s = 0.01
+    assert ask(strict, small()).status_code == 200
+
+
 def test_an_answer_that_takes_too_long_is_503_and_its_picture_still_counts(
     strict: TestClient, stuck: threading.Event
 ) -> None:
