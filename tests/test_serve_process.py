@@ -409,7 +409,7 @@ def test_an_address_that_is_taken_is_told(folder: Path) -> None:
 def test_the_docs_examples_run(folder: Path, parted: Path, tmp_path: Path) -> None:
     page = (ROOT / "docs" / "serve.md").read_text(encoding="utf-8")
     blocks = [block for block in BLOCK.findall(page) if "http://127.0.0.1:8000/" in block[1]]
-    assert ["bash", "bash", "python"] == [language for language, _ in blocks]
+    assert [language for language, _ in blocks] == ["bash", "bash", "python"]
     shutil.copytree(folder, tmp_path / "photos-model")
     found = sorted((parted / "test").rglob("*.*"))
     for name, file in (("one.jpg", found[1]), ("two.png", found[0])):
