@@ -45,6 +45,7 @@ from headstart.serve.metrics import Counts, Metrics
 from headstart.serve.page import docs
 from headstart.serve.refusals import Refusal, TooLarge, TooOften
 from headstart.serve.settings import Settings, digest_of, key_of, named
+from headstart.serve.shelf import Shelf
 from headstart.serve.upload import LONGEST_NAME, Share, Store, pictures
 
 KEY = "a key that nobody guesses"
@@ -448,6 +449,7 @@ def test_a_full_queue_is_503_at_once_and_recovers(strict: TestClient, stuck: thr
         assert time.monotonic() - began < 1
         assert (found.status_code, found.json()["kind"]) == (503, "Busy")
         assert found.headers["Retry-After"] == "1"
+        assert ask(strict, b"").status_code == 503, "the body was looked at first"
         assert strict.get("/health").status_code == 200
         assert strict.get("/health/ready").status_code == 503
         stuck.set()
@@ -456,6 +458,42 @@ def test_a_full_queue_is_503_at_once_and_recovers(strict: TestClient, stuck: thr
     assert ask(strict, small()).status_code == 200
     assert strict.get("/health/ready").status_code == 200
     assert sample(strict, "headstart_queue_pictures") == 0
+
+
+def test_a_request_with_more_pictures_than_there_is_room_for_is_503(
+    strict: TestClient, stuck: threading.Event
+) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        waiting = [pool.submit(ask, strict, small()) for _ in range(2)]
+        wait_for(lambda: desk(strict).waiting == 2)
+        found = strict.post("/predict", files=form(*(("x", small()),) * 3))
+        assert (found.status_code, found.json()["kind"]) == (503, "Busy")
+        two = pool.submit(lambda: strict.post("/predict", files=form(*(("x", small()),) * 2)))
+        stuck.set()
+        assert [one.result().status_code for one in (*waiting, two)] == [200] * 3
+
+
+def test_a_wait_that_would_be_too_long_is_told_at_once(strict: TestClient, stuck: threading.Event) -> None:
+    lane = desk(strict).shelf.get().lane
+    stuck.set()
+    assert ask(strict, small()).status_code == 200
+    assert 0 < lane.pace_s < 1
+    assert lane.wait_s(0) == lane.pace_s
+    stuck.clear()
+    lane.pace_s = 2.5
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(ask, strict, small())  # nobody is before it: it is tried whatever the pace was
+        wait_for(lambda: desk(strict).waiting == 1)
+        began = time.monotonic()
+        found = ask(strict, small())
+        assert (found.status_code, found.json()["kind"]) == (503, "Busy")
+        assert "all the time" in found.json()["error"]
+        assert time.monotonic() - began < 1
+        stuck.set()
+        assert first.result().status_code == 200
+    assert lane.pace_s < 2.5  # what was tried told a better pace
+    lane.pace_s = 0.01
+    assert ask(strict, small()).status_code == 200
 
 
 def test_an_answer_that_takes_too_long_is_503_and_its_picture_still_counts(
@@ -656,6 +694,30 @@ def test_without_a_key_nobody_can_have_models_read_anew(client: TestClient) -> N
     assert "SIGHUP" in found.json()["error"]
 
 
+def test_a_lane_that_no_model_needs_any_more_is_closed(
+    own: Path, other: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, opened = open_engine(load(own).backbone), list[Batched]()
+
+    def another(*_: Any) -> Batched:
+        opened.append(Batched(real))
+        opened[-1].digest = "old" if len(opened) <= 2 else "new"
+        return opened[-1]
+
+    monkeypatch.setattr("headstart.serve.shelf.open_engine", another)
+    shelf = Shelf((("own", own), ("beside", other)), "cpu", Metrics())
+    shelf.open()
+    lane = shelf.get("own").lane
+    assert lane is shelf.get("beside").lane
+    asyncio.run(shelf.reload("own"))
+    assert shelf.get("own").lane is not lane
+    assert any(thread.is_alive() for thread in lane._threads), "another model still needs it"
+    asyncio.run(shelf.reload("beside"))
+    assert not any(thread.is_alive() for thread in lane._threads)
+    assert set(shelf._lanes) == {"new"}
+    shelf.close()
+
+
 def test_models_of_one_backbone_share_its_engine(client: TestClient) -> None:
     shelf = desk(client).shelf
     assert shelf.get("toys").lane is shelf.get("ridge").lane
@@ -849,6 +911,17 @@ def test_the_limit_holds_whatever_the_pieces_are() -> None:
 # -- what can be watched ------------------------------------------------------------------------------------
 
 
+def odd() -> dict[str, bytes]:
+    """Pictures unlike any toy."""
+    found, rng = {}, np.random.default_rng(0)
+    for name, cells in (("noise", 96), ("checkers", 8)):
+        out = io.BytesIO()
+        rough = rng.integers(0, 2, (cells, cells, 3), dtype=np.uint8) * 255
+        Image.fromarray(np.kron(rough, np.ones((96 // cells, 96 // cells, 1), np.uint8))).save(out, "PNG")
+        found[name] = out.getvalue()
+    return found
+
+
 def test_the_figures_are_what_was_asked(folder: Path, model: Model, files: list[Path]) -> None:
     with TestClient(create_app(Settings((("toys", folder),)))) as client:
         said = client.post("/predict", files=form(*((file.name, file.read_bytes()) for file in files))).json()
@@ -856,19 +929,26 @@ def test_the_figures_are_what_was_asked(folder: Path, model: Model, files: list[
         ask(client, b"x")
         client.get("/nothing/here")
         client.get("/nothing/there")
+        strange = [client.post("/predict", files=form((name, data))).json() for name, data in odd().items()]
+        unknown = [one["predictions"][0]["unknown"] for one in strange]
+        assert any(unknown)
+        unknown += [one["unknown"] for one in said["predictions"]]
         text = client.get("/metrics").text
         labels = Counter(one["label"] for one in said["predictions"])
+        labels += Counter(one["predictions"][0]["label"] for one in strange)
         labels[ask(client, small()).json()["predictions"][0]["label"]] += 1  # as that of the form above
+        known = ask(client, small()).json()["predictions"][0]["unknown"]
+        assert f'headstart_unknown_total{{model="toys"}} {float(sum(unknown) + known)}\n' in text
         for label, count in labels.items():
             assert f'headstart_answers_total{{label="{label}",model="toys"}} {float(count)}\n' in text
         assert 'headstart_pictures_total{outcome="unreadable"} 2.0\n' in text
-        assert f'headstart_pictures_total{{outcome="answered"}} {len(files) + 1.0}\n' in text
-        assert 'headstart_requests_total{route="/predict",status="200"} 2.0\n' in text
+        assert f'headstart_pictures_total{{outcome="answered"}} {len(files) + 3.0}\n' in text
+        assert 'headstart_requests_total{route="/predict",status="200"} 4.0\n' in text
         assert 'headstart_requests_total{route="/predict",status="422"} 1.0\n' in text
         assert 'headstart_requests_total{route="none",status="404"} 2.0\n' in text
         assert "here" not in text, "a client made a label"
         assert "headstart_queue_pictures 0.0\n" in text
-        assert f"headstart_batch_pictures_count {len(files) + 1.0}\n" in text
+        assert f"headstart_batch_pictures_count {len(files) + 3.0}\n" in text
         assert 'headstart_refusals_total{kind="UnreadablePicture"} 1.0\n' in text
         learnt = Counter(part.label for part in model.manifest if part.part == "train")
         for label, count in learnt.items():

@@ -113,6 +113,9 @@ class Desk:
     ) -> list[dict[str, Any]]:
         if self.waiting + len(found) > self.settings.queue:
             raise self._busy()
+        wait_s = served.lane.wait_s(self.waiting + len(found) - 1)
+        if self.waiting and wait_s > self.settings.timeout_s:  # with nobody before it, it is tried
+            raise Busy("what waits already would take all the time that this request has. Try again later.")
         loop, ask, now = asyncio.get_running_loop(), options.ask(), time.perf_counter()
         limit_px = self.settings.max_px
         jobs = [

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from headstart.serve.metrics import Metrics
 
 PATIENCE_S = 0.005  # that a picture waits for others to share a batch with
+MEMORY = 0.1  # weight of the newest picture in what one takes on average
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ class Lane:
 
     def __init__(self, engine: Engine, metrics: "Metrics") -> None:
         self.engine = engine
+        self.pace_s = 0.0  # what a picture takes a thread, on a running average
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._mapping = Lock()
         steps = {name: metrics.steps.labels(name) for name in ("wait", "decode", "network", "answer")}
@@ -99,12 +101,17 @@ class Lane:
         for thread in self._threads:
             thread.join()
 
+    def wait_s(self, ahead: int) -> float:
+        """How long a picture will be on its way behind so many others, as things go."""
+        return self.pace_s * (ahead / self.engine.workers + 1)
+
     def _work(self) -> None:
         running = True
         while running:
             job = self._jobs.get()
             if job is None:
                 return
+            began = time.perf_counter()
             batch: list[tuple[Job, Decoded]] = []
             self._look(job, batch)
             until = time.perf_counter() + PATIENCE_S
@@ -118,6 +125,9 @@ class Lane:
                     break
                 self._look(job, batch)
             self._encode(batch)
+            if batch:
+                took = (time.perf_counter() - began) / len(batch)
+                self.pace_s += (took - self.pace_s) * (MEMORY if self.pace_s else 1.0)
 
     def _look(self, job: Job, batch: list[tuple[Job, Decoded]]) -> None:
         began = time.perf_counter()
