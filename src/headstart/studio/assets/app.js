@@ -1,5 +1,5 @@
 // The frame around the views: what is shown, what is known, and what the studio tells while it goes on.
-import { at, get, post } from "./api.js";
+import { Refusal, at, get, post } from "./api.js";
 import { h, icon, swap } from "./dom.js";
 import { bring, dropzone, tellClasses } from "./drop.js";
 import * as check from "./check.js";
@@ -35,6 +35,7 @@ export const refresh = async () => {
     banner(null);
     render(moved);
   } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
     if (error.code === "project-gone") { go(null); return; }
     if (error.code === "gone") banner(t("banner.gone"));
     else complain(error);

@@ -60,12 +60,11 @@ export const show = (label, name) => {
   const project = now;
   return dialog(name, (close, own) => {
     const place = h("div", { class: "large" });
-    const head = own.querySelector("h2");
     let at_ = all(label).findIndex(([one]) => one === name);
     const draw = () => {
       const one = all(label)[at_];
       if (!one) { close(); return; }
-      head.textContent = one[0].split("/").pop();
+      own.querySelector("h2").textContent = one[0].split("/").pop();
       place.replaceChildren(image(project.name, label, one, 640, one[0]));
       where.textContent = t("picture.of", { at: at_ + 1, n: all(label).length, name: label || t("class.none") });
     };

@@ -8,8 +8,8 @@ export const loadTexts = async () => {
   const asked = await fetch("/assets/texts.en.json");
   const found = await asked.json();
   texts = found.page;
-  plural = new Intl.PluralRules(found.language);
-  document.documentElement.lang = found.language;
+  plural = new Intl.PluralRules(texts.language);
+  document.documentElement.lang = texts.language;
 };
 
 // A text by its key; {name} is filled in, and a text in forms is chosen by {n}.
@@ -62,7 +62,10 @@ export const toast = (said, { kind = "plain", action, stays = false } = {}) => {
   return { say, end };
 };
 
-export const complain = (error) => toast(error.message || String(error), { kind: "bad" });
+export const complain = (error) => {
+  if (error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError) console.error(error); // of the page itself
+  return toast(error.message || String(error), { kind: "bad" });
+};
 
 // A window over the page. `build(close)` gives its content; resolves with what close was given.
 export const dialog = (title, build, { wide = false } = {}) => new Promise((resolve) => {
