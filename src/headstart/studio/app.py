@@ -25,6 +25,7 @@ from headstart.report.page import style
 from headstart.report.thumbs import thumbs
 from headstart.studio import intake, state
 from headstart.studio.events import Events
+from headstart.studio.guard import LIMIT_BODY
 from headstart.studio.folders import PICTURES, UNLABELLED
 from headstart.studio.jobs import Jobs
 from headstart.studio.journal import Journal
@@ -151,6 +152,8 @@ def _errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http(_request: Request, error: HTTPException) -> JSONResponse:
+        if error.status_code == 413:
+            return _error(413, "too-large", str(Refused("too-large", 413, {"most": LIMIT_BODY >> 20})))
         return _error(error.status_code, "no-route", str(Refused("no-route")))
 
     @app.exception_handler(Exception)

@@ -97,7 +97,7 @@ def class_of(path: str, depth: int) -> str | None:
 
 def depth_of(paths: list[str]) -> int:
     """Where the class stands in these paths: below one folder that holds all the others, if there is one."""
-    tops = {path.split("/")[0] for path in paths}
+    tops = {path.split("/")[0] for path in paths if "/" in path}
     if len(tops) == 1 and any(path.count("/") >= 2 for path in paths):
         return 1
     return 0

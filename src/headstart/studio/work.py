@@ -24,7 +24,10 @@ INTERRUPTED = 130
 
 def main() -> None:
     """Do what the first line says."""
-    spec = json.loads(sys.stdin.readline())
+    line = sys.stdin.readline()
+    if not line:
+        sys.exit(INTERRUPTED)
+    spec = json.loads(line)
     threading.Thread(target=_until_closed, daemon=True).start()
     try:
         tell({"done": KINDS[spec["kind"]](spec)})

@@ -46,7 +46,7 @@ export const choose = ({ folder = false, accept = "image/*,.heic,.heif,.avif,.zi
 
 // Where the class stands in paths: below the one folder that holds all others, if there is one.
 const depthOf = (paths) => {
-  const tops = new Set(paths.map((path) => path.split("/")[0]));
+  const tops = new Set(paths.filter((path) => path.includes("/")).map((path) => path.split("/")[0]));
   return tops.size === 1 && paths.some((path) => path.split("/").length > 2) ? 1 : 0;
 };
 

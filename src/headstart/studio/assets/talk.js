@@ -42,7 +42,7 @@ const place = () => document.getElementById("toasts");
 export const toast = (said, { kind = "plain", action, stays = false } = {}) => {
   const words = h("span", {}, said);
   const bar = h("div", { class: "toast-bar", hidden: true }, h("i"));
-  const one = h("div", { class: `toast ${kind}` }, h("div", { class: "toast-row" }, words,
+  const one = h("div", { class: `toast is-${kind}` }, h("div", { class: "toast-row" }, words,
     action && h("button", { type: "button", class: "link", onclick: () => { end(); action[1](); } }, action[0]),
     h("button", { type: "button", class: "round", "aria-label": t("close"), onclick: () => end() }, icon("close"))), bar);
   let timer;
