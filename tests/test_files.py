@@ -219,6 +219,35 @@ while True:
 # Whole folders
 
 
+def test_a_file_that_a_library_writes_appears_when_it_is_complete(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "network.bin"
+    with files.file_whole(target) as part:
+        assert part.name == "network.bin"
+        part.write_bytes(b"half")
+        assert not target.exists()
+        part.write_bytes(b"whole")
+    assert target.read_bytes() == b"whole"
+    assert names(target.parent) == ["network.bin"]
+    with pytest.raises(OutputExists, match="there already"), files.file_whole(target):
+        pass
+    with pytest.raises(ValueError, match="mine"), files.file_whole(target, replace=True) as part:
+        raise ValueError(f"mine, after {part.write_bytes(b'other')} bytes")
+    assert target.read_bytes() == b"whole"
+    with files.file_whole(target, replace=True) as part:
+        part.write_bytes(b"other")
+    assert target.read_bytes() == b"other"
+    with pytest.raises(OutputError, match="cannot be written"), files.file_whole(target, replace=True):
+        pass  # nothing was written
+    with pytest.raises(OutputExists), files.file_whole(tmp_path / "new", replace=True):
+        pass
+    stale = target.parent / f".network.bin.part-{TOKEN}"
+    stale.mkdir()
+    aged(stale, 2 * files.STALE_S)
+    with files.file_whole(target, replace=True) as part:
+        part.write_bytes(b"later")
+    assert names(target.parent) == ["network.bin"]
+
+
 def test_a_folder_appears_when_it_is_complete(tmp_path: Path) -> None:
     target = tmp_path / "above" / "target"
     with files.folder_whole(target) as part:

@@ -101,6 +101,7 @@ def test_heavy_libraries_are_imported_where_they_are_used(path: Path) -> None:
         name: {"torch"}
         for name in (
             "network.py",
+            "_network.py",
             "chain.py",
             "libraries.py",
             "torch.py",

@@ -15,6 +15,7 @@ HeadstartError
 ├── WeightsError      weights are absent or not the ones expected
 ├── UnknownFamily     a network that cannot be taken to pieces
 ├── OutputError       the result could not be written
+├── ExportRefused     an export does not answer as the model does, or cannot be checked
 └── NotFinite         a number is NaN or infinite where none may be
 """
 
@@ -107,6 +108,10 @@ class UnknownFamily(HeadstartError, TypeError):
 
 class OutputError(HeadstartError, OSError):
     """The result could not be written."""
+
+
+class ExportRefused(HeadstartError, ValueError):
+    """An export does not answer as its model does, or that cannot be found out; nothing was written."""
 
 
 class NotFinite(HeadstartError, ValueError):

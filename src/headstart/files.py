@@ -154,6 +154,37 @@ def folder_whole(target: Path, *, replace: bool = False) -> Iterator[Path]:
         shutil.rmtree(part, ignore_errors=True)
 
 
+@contextmanager
+def file_whole(target: Path, *, replace: bool = False) -> Iterator[Path]:
+    """A path of the same name to write to, which becomes `target` when the block ends well.
+
+    For files that a library writes itself. Killed at any moment, `target` is the old file, the new one or
+    absent. The path lies in a folder of its own beside the target.
+
+    Raises:
+        OutputExists: something stands at `target`, and it is not to be replaced or is a folder.
+        OutputError: the block or the move met an OSError.
+    """
+    real = Path(os.path.realpath(target))
+    part = sibling(real, "part")
+    try:
+        if real.is_dir() or (real.exists() and not replace):
+            raise OutputExists(f"{target} is there already. {_OTHER_NAME}")
+        real.parent.mkdir(parents=True, exist_ok=True)
+        remove_stale(real)
+        part.mkdir()
+        yield part / real.name
+        with (part / real.name).open("rb+") as file:
+            os.fsync(file.fileno())  # else a power cut may leave the name on an empty file
+        (part / real.name).replace(real)
+    except HeadstartError:  # some of these are OSErrors too, and say already what happened
+        raise
+    except OSError as error:
+        raise _output_error(target, error) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
 def publish_folder(temp: Path, final: Path) -> bool:
     """Move the finished folder `temp`, a `sibling` of `final`, into place. False: another process was faster.
 

@@ -61,7 +61,7 @@ def _runtime() -> Any:
 
 
 @contextmanager
-def _no_telemetry() -> Iterator[None]:
+def no_telemetry() -> Iterator[None]:
     """OpenVINO's converter reports its use over the network where this module can be imported."""
     had = sys.modules.get("openvino_telemetry")
     sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
@@ -279,7 +279,7 @@ def _convert(backbone: Spec, stages: int | None, folder: Path) -> None:
 
     from headstart.backbones.network import Pooled, Prefix, load
 
-    with _no_telemetry():
+    with no_telemetry():
         import openvino
 
         net: torch.nn.Module = Pooled(load(backbone), backbone.preprocess)
