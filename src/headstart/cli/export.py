@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 @click.option("--out", type=_options.PATH, help="Where to write. Default: beside MODEL, with its name.")
 @click.option("--data", type=_options.PATH, help="The data of MODEL, where they are not beside it.")
 @click.option("--max-loss", type=float, help="Accuracy that int8 may cost.  [default: 0.02]")
+@click.option("--runtime", type=_options.PATH, help="onnxruntime-web for --to web, instead of fetching it.")
 @click.option("--force", is_flag=True, help="Replace what was exported before.")
 @_options.as_json
 def command(
@@ -26,6 +27,7 @@ def command(
     out: Path | None,
     data: Path | None,
     max_loss: float | None,
+    runtime: Path | None,
     force: bool,
     json: bool,
 ) -> None:
@@ -38,7 +40,9 @@ def command(
     from headstart.export import export
 
     with _show.progress("comparing") as step:
-        done = export(model, to=to, out=out, data=data, max_loss=max_loss, force=force, on_step=step)
+        done = export(
+            model, to=to, out=out, data=data, max_loss=max_loss, runtime=runtime, force=force, on_step=step
+        )
     if json:
         _show.as_json(done.to_json())
     else:

@@ -46,6 +46,7 @@ class Source:
 
     model: "Model"
     training: Callable[[], "Bytes"]  # pixels [m, s, s, 3] of training pictures, for formats that calibrate
+    runtime: Path | None = None  # the package that a format with a runtime takes it from
 
 
 class Format(ABC):
@@ -57,6 +58,7 @@ class Format(ABC):
     holds: ClassVar[tuple[str, ...]] = ()  # what such a folder holds: no other is ever replaced
     is_exact: ClassVar[bool] = True  # held to the probabilities; else to the accuracy
     needs: ClassVar[tuple[str, ...]] = ()  # packages of the extra `export`
+    brings_runtime: ClassVar[bool] = False  # whether what runs it is part of it
 
     @classmethod
     @abstractmethod
@@ -123,6 +125,7 @@ def export(  # noqa: PLR0913  each is an option of the command
     out: str | Path | None = None,
     data: str | Path | None = None,
     max_loss: float | None = None,
+    runtime: str | Path | None = None,
     force: bool = False,
     on_step: "Progress" = ignore,
 ) -> Exported:
@@ -131,13 +134,14 @@ def export(  # noqa: PLR0913  each is an option of the command
     The default place is beside the model, with its name. The file is compared on at most 200 pictures of the
     test part (else of the training part), found by the paths in split.csv from `data`, the folder or table
     that the model was trained on; without it, where that usually lies. `force` replaces what was exported
-    before. `max_loss` (0.02) is the accuracy that int8 may cost. `on_step` is told how many of the pictures
+    before. `max_loss` (0.02) is the accuracy that int8 may cost. `runtime` is the package that the web page
+    runs on, a folder or .tgz; it is fetched where none is given. `on_step` is told how many of the pictures
     have been compared.
 
     Raises:
         UnknownName, Misuse, MissingExtra, OutputExists: asked wrongly, see the message.
         ExportRefused: it answers otherwise; nothing was written. Or there is no picture to compare on.
-        DamagedModel, WeightsError, OutputError, StoreError: see the messages.
+        DamagedModel, WeightsError, OutputError, StoreError, DownloadError: see the messages.
     """
     begin = time.perf_counter()
     form, folder = get(to), Path(model)
@@ -145,6 +149,8 @@ def export(  # noqa: PLR0913  each is an option of the command
         raise Misuse(f"{to} is held to the probabilities: --max-loss is for formats of lower precision.")
     if max_loss is not None and not 0 <= max_loss <= 1:
         raise Misuse(f"--max-loss is a share of pictures, 0 to 1; got {max_loss:g}.")
+    if runtime is not None and not form.brings_runtime:
+        raise Misuse(f"{to} brings no runtime: --runtime is for --to web.")
     for package in form.needs:
         if importlib.util.find_spec(package) is None:
             raise MissingExtra(f"export to {to}", "export")
@@ -157,7 +163,7 @@ def export(  # noqa: PLR0913  each is an option of the command
     target = Path(out) if out is not None else _beside(folder, form.ending)
     _check_place(form, target, force=force)
     pictures = gathered(own, folder, Path(data) if data is not None else None)
-    converted = form.convert(Source(own, pictures.training))
+    converted = form.convert(Source(own, pictures.training, Path(runtime) if runtime is not None else None))
     with _place(form, target, force=force) as place:
         converted.save(place, document(own, folder, None))
         run = form.open(place)
