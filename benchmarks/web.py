@@ -52,9 +52,7 @@ def measure(asked: Options) -> Iterator[Result]:
             said, _ = _answers(page, ten)
             took = [1000 * _answers(page, many)[1] / len(many) for _ in range(runs)]
         sizes = {
-            str(file.relative_to(folder)): file.stat().st_size
-            for file in folder.rglob("*")
-            if file.is_file()
+            str(file.relative_to(folder)): file.stat().st_size for file in folder.rglob("*") if file.is_file()
         }
         precision = open_engine(model.backbone).precision
     gaps = [
@@ -71,9 +69,7 @@ def measure(asked: Options) -> Iterator[Result]:
         None,
         {
             "max_probability_gap": max(gaps),
-            "same_unknown": sum(
-                own["unknown"] == one.unknown for own, one in zip(said, wanted, strict=True)
-            ),
+            "same_unknown": sum(own["unknown"] == one.unknown for own, one in zip(said, wanted, strict=True)),
             "same_set": sum(own["set"] == list(one.set) for own, one in zip(said, wanted, strict=True)),
             "precision_of_predict": precision,
             "set": SET,

@@ -5,6 +5,7 @@ Projects are ordinary folders, and what lies on the disk is the truth:
     ROOT/PROJECT/pictures/CLASS/*.jpg     the user's own files; a class is a folder
     ROOT/PROJECT/unlabelled/*.jpg         pictures that wait for a label
     ROOT/PROJECT/runs/3-model/            model folders, as `headstart train` writes them
+    ROOT/PROJECT/exports/                 what was exported of them, for other programs
     ROOT/PROJECT/.bin/                    what was deleted, until the bin is emptied
     ROOT/.studio.sqlite                   the page's own state: order of classes, changes, jobs, audits
 

@@ -32,7 +32,7 @@ from headstart.studio.journal import Journal
 from headstart.studio.picker import Picker
 from headstart.studio.projects import Projects
 from headstart.studio.refused import Refused, asset
-from headstart.studio.runs import Runs
+from headstart.studio.runs import Runs, packed
 from headstart.studio.thumbs import SIDES, Thumbs
 from headstart.studio.tryout import Tryout
 from headstart.version import VERSION
@@ -91,6 +91,12 @@ class Trained(_Body):
     """How to train."""
 
     tune: bool = False
+
+
+class Exported(_Body):
+    """The format for other programs."""
+
+    to: str
 
 
 class Asked(_Body):
@@ -329,6 +335,16 @@ def _work(app: FastAPI, studio: Studio) -> None:
         }  # fmt: skip
         return {"job": jobs.begin(project, "next", spec)}
 
+    @app.post("/api/projects/{project}/runs/{run}/export")
+    def export(project: str, run: str, body: Exported) -> dict[str, Any]:
+        out = studio.runs.export_place(project, run, body.to)
+        out.parent.mkdir(exist_ok=True)
+        spec = {
+            "model": str(studio.runs.folder(project, run)), "run": run, "to": body.to, "out": str(out),
+            "data": str(projects.base(project) / PICTURES),
+        }  # fmt: skip
+        return {"job": jobs.begin(project, "export", spec)}
+
     @app.post("/api/jobs/{number}/cancel")
     def cancel(number: int) -> dict[str, Any]:
         jobs.cancel(number)
@@ -348,6 +364,15 @@ def _runs(app: FastAPI, studio: Studio) -> None:
     @app.get("/runs/{project}/{run}/model.zip")
     def download(project: str, run: str) -> Response:
         return _download(f"{project}-{run}.zip", lambda file: runs.zipped(project, run, file))
+
+    @app.get("/runs/{project}/{run}/export/{to}")
+    def exported(project: str, run: str, to: str) -> Response:
+        place = runs.export_place(project, run, to)
+        if place.is_dir():
+            return _download(f"{project}-{place.name}.zip", lambda file: packed(place, place.name, file))
+        if not place.is_file():
+            raise Refused("no-export", 404)
+        return FileResponse(place, filename=f"{project}-{place.name}", media_type="application/octet-stream")
 
     @app.post("/api/projects/{project}/runs/{run}/delete")
     def delete(project: str, run: str) -> dict[str, Any]:

@@ -9,9 +9,8 @@ from headstart.data.walk import may_be_picture
 from headstart.studio.names import parts_of
 from headstart.studio.refused import Refused
 
-PICTURES, UNLABELLED, RUNS = "pictures", "unlabelled", "runs"
+PICTURES, UNLABELLED, RUNS, EXPORTS = "pictures", "unlabelled", "runs", "exports"
 BIN, INCOMING = ".bin", ".incoming"
-OWN = {PICTURES, UNLABELLED, RUNS}
 
 
 @dataclass(frozen=True)

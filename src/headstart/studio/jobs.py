@@ -24,7 +24,7 @@ from headstart.studio.projects import Tell
 from headstart.studio.refused import Refused
 
 GRACE_S = 5.0  # that a cancelled job has for ending by itself
-READS = {"train", "check"}  # kinds during which pictures must stay where they are
+READS = {"train", "check", "export"}  # kinds during which pictures must stay where they are
 
 
 class Jobs:

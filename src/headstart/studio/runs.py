@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from headstart.errors import HeadstartError
+from headstart.export import get, names
 from headstart.model.folder import JSON, REPORT, load
 from headstart.model.model import Model
 from headstart.studio import folders
-from headstart.studio.folders import PICTURES, RUNS, inside
+from headstart.studio.folders import EXPORTS, PICTURES, RUNS, inside
 from headstart.studio.projects import Projects
 from headstart.studio.refused import Refused
 
@@ -70,15 +71,25 @@ class Runs:
                 found = {"error": str(error)}
             page = (folder / REPORT).is_file()
             self._told[key] = {"name": run, "at": at / 1e9, "report": page} | found
-        return self._told[key]
+        return self._told[key] | {"exports": sorted(self.exported(project, run))}
 
     def zipped(self, project: str, run: str, target: Path) -> None:
         """The model folder as one archive."""
         folder = self.folder(project, run)
-        with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-            for file in sorted(folder.rglob("*")):
-                if file.is_file() and not file.is_symlink():
-                    archive.write(file, f"{project}-{run}/{file.relative_to(folder).as_posix()}")
+        packed(folder, f"{project}-{run}", target)
+
+    def exported(self, project: str, run: str) -> dict[str, Path]:
+        """What was exported of a run, by format."""
+        base = self._projects.base(project) / EXPORTS
+        places = {name: base / f"{run}{get(name).ending}" for name in names()}
+        return {name: place for name, place in places.items() if place.exists()}
+
+    def export_place(self, project: str, run: str, to: str) -> Path:
+        """Where an export of a run goes."""
+        self.folder(project, run)
+        if to not in names():
+            raise Refused("no-route", 404)
+        return inside(self._projects.base(project), EXPORTS, f"{run}{get(to).ending}")
 
     def difference(self, project: str, a: str, b: str) -> tuple[dict[str, Any], Mapping[str, Path], Model]:
         """The document of `diff --json` for two runs, where the pictures lie, and the first model.
@@ -101,6 +112,14 @@ class Runs:
                 raise Refused("nothing-to-compare", 409) from error
         files = dict(found.files) or {one.path: data / one.path for one in models[0].manifest}
         return found.to_json(), files, models[0]
+
+
+def packed(folder: Path, name: str, target: Path) -> None:
+    """A folder as an archive in which it is called `name`."""
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for file in sorted(folder.rglob("*")):
+            if file.is_file() and not file.is_symlink():
+                archive.write(file, f"{name}/{file.relative_to(folder).as_posix()}")
 
 
 def _summary(report: dict[str, Any]) -> dict[str, Any]:

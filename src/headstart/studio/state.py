@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from headstart.export import names
 from headstart.studio import folders
 from headstart.studio.folders import BIN, UNLABELLED, Picture
 from headstart.studio.jobs import Jobs
@@ -54,9 +55,11 @@ def whole(projects: Projects, runs: Runs, jobs: Jobs, project: str) -> dict[str,
         "changes": projects.changes(project),
         "bin": folders.size(base / BIN),
         "job": jobs.now(),
-        "last": {kind: jobs.last(project, kind) for kind in ("train", "check", "next")},
+        "last": {kind: jobs.last(project, kind) for kind in ("train", "check", "next", "export")},
         "audit": audit and _still_there(audit, held),
         "next": jobs.document(project, "next"),
+        "exported": jobs.document(project, "export"),
+        "formats": names(),
     }
 
 

@@ -116,7 +116,23 @@ def _next(spec: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
-KINDS = {"train": _train, "check": _check, "next": _next}
+def _export(spec: dict[str, Any]) -> dict[str, Any]:
+    from headstart.export import export
+
+    tell({"phase": "convert"})
+    done = export(
+        spec["model"],
+        to=spec["to"],
+        out=spec["out"],
+        data=spec["data"],
+        force=True,
+        on_step=lambda at, total: tell({"phase": "compare", "done": at, "total": total}),
+    )
+    document = done.to_json()
+    return {"run": spec["run"], "to": spec["to"], "bytes": document["bytes"], "parity": document["parity"]}
+
+
+KINDS = {"train": _train, "export": _export, "check": _check, "next": _next}
 
 if __name__ == "__main__":
     main()

@@ -21,6 +21,19 @@ const route = () => {
 };
 export const go = (name, view) => { location.hash = name ? `#/${encodeURIComponent(name)}${view ? `/${view}` : ""}` : "#/"; };
 
+let ended = null; // a job whose end has not been told yet
+const tellEnd = () => {
+  const job = ended;
+  ended = null;
+  const last = app.project?.last[job.kind];
+  if (!last || last.id !== job.id) return;
+  const kind = { done: "good", failed: "bad" }[last.state] || "plain";
+  const here = app.view === homeOf(job);
+  if (last.state !== "done") { if (!here) toast(lastSaid(last), { kind }); return; }
+  toast(t(`done.${job.kind}`), { kind, action: here ? undefined : [t("look"), () => go(app.project.name, homeOf(job))] });
+};
+const lastSaid = (last) => (last.state === "failed" ? t("job.failed", { why: last.message }) : t(`job.${last.state}`));
+
 let asking = 0;
 export const refresh = async () => {
   const mine = ++asking;
@@ -34,6 +47,7 @@ export const refresh = async () => {
     app.job = project ? project.job : state.job;
     banner(null);
     render(moved);
+    if (ended) tellEnd();
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     if (error.code === "project-gone") { go(null); return; }
@@ -57,6 +71,8 @@ const dark = () => (document.documentElement.dataset.theme || (matchMedia("(pref
 const keep = (value) => { try { localStorage.setItem("theme", value); } catch { /* a browser that keeps nothing */ } };
 const kept = () => { try { return localStorage.getItem("theme"); } catch { return null; } };
 
+const homeOf = (job) => ({ train: "train", export: "train", check: "check", next: "next" })[job.kind];
+
 const top = () => {
   const { project } = app;
   const theme = h("button", { type: "button", class: "round", "data-key": "theme", "aria-label": t(dark() ? "theme.light" : "theme.dark"), title: t(dark() ? "theme.light" : "theme.dark"),
@@ -72,6 +88,7 @@ const top = () => {
           [t("project.delete"), () => deleteProject(project), "bad"],
         ]) }, icon("more"))),
     h("div", { class: "top-end" },
+      app.job && !(app.project?.name === app.job.project && app.view === homeOf(app.job)) ? h("a", { class: "chip", "data-key": "chip", href: `#/${encodeURIComponent(app.job.project)}/${homeOf(app.job)}` }, t(`job.${app.job.kind}`)) : null,
       last && h("button", { type: "button", class: "plain", "data-key": "undo", title: home.told(last), onclick: () => undo(last.id) }, icon("undo"), h("span", { class: "wide-only" }, t("undo"))),
       theme),
   ];
@@ -152,9 +169,8 @@ const listen = () => {
     else if (said.type === "job") {
       const was = app.job;
       app.job = said.job;
-      if (app.project && said.project === app.project.name && said.job && was && was.id === said.job.id && app.view === (said.job.kind)) train.progress(said.job);
-      else if (!said.job || !was || was.id !== said.job.id) { app.state = null; soon(); }
-      else train.progress(said.job);
+      if (said.job && was && was.id === said.job.id) train.progress(said.job);
+      else { app.state = null; ended = said.job ? null : { ...was, id: said.ended }; soon(); }
     } else if (said.type === "project") { if (app.project?.name === said.project) soon(); else if (!app.project) { app.state = null; soon(); } }
     else { app.state = null; soon(); }
   });

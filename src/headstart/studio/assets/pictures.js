@@ -2,7 +2,7 @@
 import { at, get, post, send, thumb } from "./api.js";
 import { change, go, redraw, refresh } from "./app.js";
 import * as camera from "./camera.js";
-import { h, icon } from "./dom.js";
+import { h, icon, swap } from "./dom.js";
 import { askClass, bring, choose, dropzone, newBatch } from "./drop.js";
 import { askName, complain, dialog, menu, t, toast } from "./talk.js";
 
@@ -233,16 +233,16 @@ export const pick = async (project, label) => {
       const parts = path ? path.split("/") : [];
       const total = here.pictures + here.folders.reduce((sum, one) => sum + one.pictures, 0);
       const full = here.folders.filter((one) => one.pictures);
-      place.replaceChildren(
+      swap(place,
         h("p", { class: "crumbs" }, h("button", { type: "button", class: "link", onclick: () => look_("") }, here.root),
           parts.map((part, n) => [" / ", h("button", { type: "button", class: "link", onclick: () => look_(parts.slice(0, n + 1).join("/")) }, part)])),
         here.folders.length || here.pictures ? null : h("p", { class: "empty" }, t("pick.empty")),
         h("ul", { class: "folder-list" }, here.folders.map((one) => h("li", {}, h("button", { type: "button", onclick: () => look_([...parts, one.name].join("/")) },
           icon("folder"), h("span", {}, one.name), one.pictures ? h("span", { class: "badge" }, t("count.pictures", { n: one.pictures })) : null)))),
         h("div", { class: "buttons end" },
-          label === undefined && full.length ? h("button", { type: "button", class: "primary", onclick: () => close({ path, into: null }) }, t("pick.classes", { n: full.length })) : null,
+          label === undefined && full.length > 1 ? h("button", { type: "button", class: "primary", onclick: () => close({ path, into: null }) }, t("pick.classes", { n: full.length })) : null,
           total && (label !== undefined) ? h("button", { type: "button", class: "primary", onclick: () => close({ path, into: label }) }, t("pick.into", { n: total, name: label || t("class.none") })) : null,
-          total && label === undefined && !full.length ? h("button", { type: "button", class: "primary", onclick: () => close({ path, into: undefined }) }, t("pick.one", { n: total })) : null),
+          total && label === undefined && here.pictures && !full.length ? h("button", { type: "button", class: "primary", onclick: () => close({ path, into: undefined }) }, t("pick.one", { n: total })) : null),
         h("p", { class: "small" }, t("pick.copied")));
     };
     look_("");

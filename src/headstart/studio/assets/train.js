@@ -3,7 +3,7 @@ import { at, get, page, post } from "./api.js";
 import { change, go, redraw } from "./app.js";
 import { h, icon } from "./dom.js";
 import { missing, ready } from "./pictures.js";
-import { ago, complain, percent, t, toast } from "./talk.js";
+import { ago, complain, menu, percent, t, toast } from "./talk.js";
 
 let opened = null; // the run whose report is shown
 let against = null; // two runs that are compared
@@ -11,22 +11,25 @@ let answer = null;
 
 // -- work that goes on --------------------------------------------------------------------------------------
 
-const PHASES = ["open", "look", "learn"];
-const shareOf = (job) => (job.phase === "look" ? job.done / job.total : job.phase === "tune" && job.epochs ? job.epoch / job.epochs : null);
+const PHASES = { export: ["convert", "compare"] };
+const USUAL = ["open", "look", "learn"];
+const shareOf = (job) => (job.phase === "look" || job.phase === "compare" ? job.done / job.total : job.phase === "tune" && job.epochs ? job.epoch / job.epochs : null);
 const wordsOf = (job) => {
   if (job.phase === "look") return t("phase.look.n", { done: job.done, total: job.total });
   if (job.phase === "tune") return job.epoch ? t("phase.tune.n", { done: job.epoch, total: job.epochs }) : t("phase.tune");
+  if (job.phase === "compare") return t("phase.compare.n", { done: job.done, total: job.total });
   return t(`phase.${job.phase}`);
 };
 
 // How far a job is; `progress` moves it on without drawing the page anew.
 export const going = (job) => {
   const share = shareOf(job);
-  const phase = job.phase === "tune" ? "learn" : job.phase;
+  const phases = PHASES[job.kind] || USUAL;
+  const phase = job.phase === "tune" ? "learn" : phases.includes(job.phase) ? job.phase : phases[0];
   const bar = h("div", { class: share === null ? "progress unsure" : "progress", role: "progressbar", "aria-label": t(`job.${job.kind}`), "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": share === null ? undefined : Math.round(100 * share) }, h("i"));
   if (share !== null) bar.firstElementChild.style.setProperty("width", `${100 * share}%`);
   return h("div", { id: "going", "data-job": job.id },
-    h("ol", { class: "phases" }, PHASES.map((name) => h("li", { class: PHASES.indexOf(name) < PHASES.indexOf(phase) ? "past" : name === phase ? "now" : "" }, t(`phase.${name}`)))),
+    h("ol", { class: "phases" }, phases.map((name) => h("li", { class: phases.indexOf(name) < phases.indexOf(phase) ? "past" : name === phase ? "now" : "" }, t(`phase.${name}`)))),
     bar, h("p", { class: "small", role: "status" }, wordsOf(job)));
 };
 
@@ -93,7 +96,8 @@ const result = (app, run, is_last) => {
     h("div", { class: "buttons" },
       h("button", { type: "button", class: is_last ? "primary" : "plain", "data-key": `try-${run.name}`, onclick: () => go(project.name, "try") }, t("run.try")),
       run.report && h("button", { type: "button", class: "plain", "data-key": `report-${run.name}`, "aria-expanded": shown ? "true" : "false", onclick: () => { opened = shown ? null : `${project.name}/${run.name}`; redraw(); } }, t(shown ? "run.hide" : "run.report")),
-      download(project, run), remove(project, run)),
+      download(project, run), exporter(app, run), remove(project, run)),
+    exportsOf(project, run),
     shown ? frame(reportOf(project, run), t("run.report")) : null);
 };
 
@@ -108,6 +112,16 @@ const frame = (address, name) => {
 };
 
 const download = (project, run) => h("a", { class: "button plain", "data-key": `download-${run.name}`, href: page("runs", project.name, run.name, "model.zip"), download: "" }, icon("download"), t("run.download"));
+
+const exporter = (app, run) => h("button", { type: "button", class: "plain", "data-key": `export-${run.name}`, "aria-haspopup": "menu", disabled: Boolean(app.job), onclick: (event) => menu(event.currentTarget,
+  app.project.formats.map((to) => [t(`format.${to}`), async () => { try { await post(at("projects", app.project.name, "runs", run.name, "export"), { to }); } catch (error) { complain(error); } }])) }, t("run.export"));
+
+const exportsOf = (project, run) => {
+  const last = project.exported;
+  return run.exports.length ? h("ul", { class: "exports" }, run.exports.map((to) => h("li", {},
+    h("a", { href: page("runs", project.name, run.name, "export", to), download: "", "data-key": `exported-${run.name}-${to}` }, icon("download"), t(`format.${to}`)),
+    last && last.run === run.name && last.to === to ? h("span", { class: "small" }, t("run.parity", { n: last.parity.n, same: Math.round(last.parity.agreement * last.parity.n) })) : null))) : null;
+};
 
 const remove = (project, run) => h("button", { type: "button", class: "plain bad", "data-key": `remove-${run.name}`, "aria-label": t("run.remove.n", { n: number(run) }),
   onclick: () => change(post(at("projects", project.name, "runs", run.name, "delete")), t("run.removed", { n: number(run) })) }, icon("bin"), t("run.remove"));
@@ -168,7 +182,7 @@ const beginning = (app) => {
 export const view = (app) => {
   const runs = app.project.runs;
   return [
-    app.job ? working(app) : null,
+    app.job ? working(app) : app.project.last.export && app.project.last.export.state !== "done" ? h("section", {}, lastWord(app.project.last.export)) : null,
     app.job ? null : runs.length ? null : beginning(app),
     runs.length ? result(app, runs[0], true) : null,
     app.job || !runs.length ? null : beginning(app),
