@@ -3,8 +3,8 @@
 The story goes over HTTP as the page goes: a project, two classes, pictures one by one, a rename, a removal
 and its undoing, an archive, training, an answer for a picture. The server is killed once in each trial, at a
 moment drawn evenly over the time that an undisturbed story takes, and started again on the same folder;
-whoever tells the story asks again for what was not confirmed, as the page would. At the end every picture that
-was ever confirmed must be in its class with its bytes, every class must be there, and the model must answer.
+whoever tells the story asks again for what was not confirmed, as the page would. At the end every confirmed
+picture must be in its class with its bytes, every class must be there, and the model must answer.
 """
 
 import http.client

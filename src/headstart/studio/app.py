@@ -25,8 +25,8 @@ from headstart.report.page import style
 from headstart.report.thumbs import thumbs
 from headstart.studio import intake, state
 from headstart.studio.events import Events
-from headstart.studio.guard import LIMIT_BODY
 from headstart.studio.folders import PICTURES, UNLABELLED
+from headstart.studio.guard import LIMIT_BODY
 from headstart.studio.jobs import Jobs
 from headstart.studio.journal import Journal
 from headstart.studio.picker import Picker

@@ -214,9 +214,8 @@ class Projects:
                 taken.add(f"{place}/{found}".casefold())
                 moves.append((file.relative_to(base).as_posix(), f"{place}/{found}"))
                 made.append(found)
-            names = dict.fromkeys(name for _, name, _ in staged)
-            said = {"name": next(iter(names), "") if len(names) == 1 else ""}
-            self._perform(project, "pictures-added", said, moves, tuple(names), batch)
+            names = list(dict.fromkeys(name for _, name, _ in staged))
+            self._perform(project, "pictures-added", {"classes": names}, moves, names, batch)
         return made
 
     def move(self, project: str, chosen: Iterable[tuple[str, str]], to: str | None) -> int:
@@ -369,7 +368,7 @@ class Projects:
     ) -> int:
         """Write a change down, carry it out, tell the pages."""
         with self.journal.write():
-            change = self._batch(project, kind, batch) or self.journal.run(
+            change = self._batch(project, kind, said, batch) or self.journal.run(
                 "INSERT INTO changes (project, kind, said, batch, state, at) VALUES (?, ?, ?, ?, 'done', ?)",
                 project,
                 kind,
@@ -388,13 +387,18 @@ class Projects:
         self._told(project)
         return change
 
-    def _batch(self, project: str, kind: str, batch: str | None) -> int | None:
-        """The change that this one continues: the last one, of the same batch."""
+    def _batch(self, project: str, kind: str, said: dict[str, Any], batch: str | None) -> int | None:
+        """The change that this one continues: the last one, of the same batch. What it says is put together."""
         if batch is None:
             return None
         last = self.journal.one("SELECT * FROM changes WHERE project = ? ORDER BY id DESC LIMIT 1", project)
-        same = last and (last["kind"], last["batch"], last["state"]) == (kind, batch, "done")
-        return int(last["id"]) if last and same else None
+        if last is None or (last["kind"], last["batch"], last["state"]) != (kind, batch, "done"):
+            return None
+        classes = list(dict.fromkeys([*json.loads(last["said"])["classes"], *said["classes"]]))
+        self.journal.run(
+            "UPDATE changes SET said = ? WHERE id = ?", journal.told({"classes": classes}), last["id"]
+        )
+        return int(last["id"])
 
     def _carry_out(self, project: str) -> None:
         """Do what is written down and not done yet."""

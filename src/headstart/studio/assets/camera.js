@@ -55,6 +55,7 @@ export const record = async (name, keep) => {
       if (event.type === "keydown" && event.key !== " " && event.key !== "Enter") return;
       event.preventDefault();
       if (timer !== null) return;
+      if (event.pointerId !== undefined) button.setPointerCapture(event.pointerId);
       button.classList.add("on");
       take();
       timer = setInterval(take, EVERY_MS);

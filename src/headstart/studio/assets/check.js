@@ -59,10 +59,12 @@ export const view = (app) => {
   look(project);
   const { audit } = project;
   const can = project.classes.some((one) => one.pictures.length);
-  const groups = audit ? ORDER.map((kind) => [kind, audit.findings.filter((one) => one.kind === kind)]).filter(([, rows]) => rows.length) : [];
+  // copies under two labels stand above them, where the label is the question
+  const is_torn = (one) => one.kind === "duplicate" && new Set([one.path, ...one.others].map((path) => split(path)[0])).size > 1;
+  const groups = audit ? ORDER.map((kind) => [kind, audit.findings.filter((one) => one.kind === kind && !is_torn(one))]).filter(([, rows]) => rows.length) : [];
   const begin = h("section", { class: "hero" }, h("h2", {}, t("check.title")), h("p", { class: "lead" }, t("check.lead")),
     lastWord(project.last.check),
-    audit ? h("p", { class: `note ${groups.length ? "warn" : "good"}` }, h("span", { class: "sign", "aria-hidden": "true" }, groups.length ? "!" : "✓"), h("span", {}, `${groups.length ? t("check.found", { n: audit.findings.length }) : t("check.clean")} ${t("check.when", { when: ago(audit.at) })}`)) : null,
+    audit ? h("p", { class: `note ${groups.length ? "warn" : "good"}` }, h("span", { class: "sign", "aria-hidden": "true" }, groups.length ? "!" : "✓"), h("span", {}, `${groups.length ? t("check.found", { n: groups.reduce((sum, [, rows]) => sum + rows.length, 0) }) : t("check.clean")} ${t("check.when", { when: ago(audit.at) })}`)) : null,
     h("div", { class: "buttons" }, h("button", { type: "button", class: audit ? "plain" : "primary", "data-key": "check", disabled: !can, onclick: () => start(project) }, t(audit ? "check.again" : "check.go"))),
     can ? null : h("p", { class: "small" }, t("check.nothing")));
   return [app.job ? working(app) : begin, groups.map(([kind, rows]) => group(project, kind, rows, audit.suggested))];

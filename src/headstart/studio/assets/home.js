@@ -45,7 +45,8 @@ const restore = (one) => h("p", { class: "small" }, `${told(one)} `,
   h("button", { type: "button", class: "link", "data-key": "restore", onclick: () => undo(one.id) }, t("home.restore")));
 
 // What a change did, in words.
-export const told = (one) => t(`change.${one.kind}`, { ...one.said, n: one.said.n ?? 1, name: one.said.name || t("class.none"), from: one.said.from || t("class.none"), to: one.said.to || t("class.none") });
+export const told = (one) => (one.said.classes?.length > 1 ? t("change.pictures-added.many", { n: one.said.n, k: one.said.classes.length }) : words(one));
+const words = (one) => t(`change.${one.kind}`, { ...one.said, n: one.said.n ?? 1, name: one.said.name || one.said.classes?.[0] || t("class.none"), from: one.said.from || t("class.none"), to: one.said.to || t("class.none") });
 
 const empty = async (project) => {
   if (!await confirm(t("bin.empty"), t("bin.sure", { size: bytes(project.bin) }), t("bin.yes"))) return;

@@ -3,6 +3,7 @@ import { at, get, page, post } from "./api.js";
 import { change, go, redraw } from "./app.js";
 import { h, icon } from "./dom.js";
 import { missing, ready } from "./pictures.js";
+import { chooseRun } from "./try.js";
 import { ago, complain, menu, percent, t, toast } from "./talk.js";
 
 let opened = null; // the run whose report is shown
@@ -94,7 +95,7 @@ const result = (app, run, is_last) => {
     h("p", { class: "claim" }, claim(run)), h("p", {}, t(run.tested ? "run.meaning" : "run.meaning.cv", { low: percent(run.ci[0]), high: percent(run.ci[1]) })),
     tiles(run), advice(run),
     h("div", { class: "buttons" },
-      h("button", { type: "button", class: is_last ? "primary" : "plain", "data-key": `try-${run.name}`, onclick: () => go(project.name, "try") }, t("run.try")),
+      h("button", { type: "button", class: is_last ? "primary" : "plain", "data-key": `try-${run.name}`, onclick: () => { chooseRun(run.name); go(project.name, "try"); } }, t("run.try")),
       run.report && h("button", { type: "button", class: "plain", "data-key": `report-${run.name}`, "aria-expanded": shown ? "true" : "false", onclick: () => { opened = shown ? null : `${project.name}/${run.name}`; redraw(); } }, t(shown ? "run.hide" : "run.report")),
       download(project, run), exporter(app, run), remove(project, run)),
     exportsOf(project, run),

@@ -16,6 +16,8 @@ let live = null;
 const runOf = (project) => (project.runs.some((one) => one.name === run) ? run : project.runs.find((one) => !one.error)?.name);
 const ask = (project, which, blob, full) => send(at("projects", project, "runs", which, "try"), { full: full ? 1 : 0 }, blob);
 
+export const chooseRun = (name) => { run = name; };
+
 export const look = async (app, files) => {
   const which = runOf(app.project);
   if (!which) return;
