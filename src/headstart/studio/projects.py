@@ -388,7 +388,7 @@ class Projects:
         return change
 
     def _batch(self, project: str, kind: str, said: dict[str, Any], batch: str | None) -> int | None:
-        """The change that this one continues: the last one, of the same batch. What it says is put together."""
+        """The change that this one continues: the last, of the same batch. What both say is put together."""
         if batch is None:
             return None
         last = self.journal.one("SELECT * FROM changes WHERE project = ? ORDER BY id DESC LIMIT 1", project)
