@@ -1,7 +1,6 @@
 """The studio in a real browser: a new user's story, and the same with the server killed in the middle."""
 
 import base64
-import io
 import json
 import os
 import re
@@ -20,7 +19,7 @@ import make
 import pytest
 
 pytestmark = pytest.mark.slow
-WAIT_MS = 120_000  # for training on a busy machine, where the network may have to be converted first
+WAIT_MS = 120_000  # training on a busy machine, where the network may have to be converted first
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +97,7 @@ class Visit:
             reduced_motion="reduce",
             permissions=["camera"],
         )
+        self.context.set_default_timeout(WAIT_MS)
         self.page = self.context.new_page()
         self.troubles: list[str] = []
         self.page.on("pageerror", lambda error: self.troubles.append(str(error)))
@@ -148,7 +148,7 @@ def story(visit: Visit, made: Path, tmp_path: Path) -> None:
     page.click("[data-key=train]")
     page.wait_for_selector("#going")
     page.reload()  # the bar goes on
-    page.wait_for_selector("section.run", timeout=WAIT_MS)
+    page.wait_for_selector("section.run")
     assert "Right on" in page.inner_text("section.run .claim")
     page.click("text=Show the report")
     report = page.frame_locator("iframe")
@@ -159,7 +159,7 @@ def story(visit: Visit, made: Path, tmp_path: Path) -> None:
         archive.extractall(tmp_path / "taken")
     page.click("nav >> text=Try")
     visit.give("[data-key=try-files]", [make_one(tmp_path)])
-    page.wait_for_selector(".bars", timeout=WAIT_MS)
+    page.wait_for_selector(".bars")
     assert page.inner_text(".tried .bars .first .bar-name") == "green"
     before = page.get_attribute(".tried img >> nth=0", "src")
     page.click("text=Where it looked")
@@ -193,6 +193,17 @@ def test_a_new_user_makes_a_classifier_and_takes_it_away(
     assert said.label == "green"
     shown = visit.page.inner_text(".tried .bars .first .bar-p").replace("\u00a0", " ")
     assert shown in (f"{round(100 * said.probability)} %", "> 99 %" if said.probability > 0.995 else "")
+    # and is exported, after it was compared with the model
+    page = visit.page
+    page.click("nav >> text=Train")
+    page.click("text=Export …")
+    page.click(".menu >> text=OpenVINO")
+    page.wait_for_selector("text=compared first")
+    with page.expect_download() as got:
+        page.click(".exports a")
+    with zipfile.ZipFile(got.value.path()) as archive:
+        assert any(name.endswith(".xml") for name in archive.namelist())
+    assert visit.troubles == []
     # every view fits a phone and the dark, and Escape closes what is open
     phone = Visit(chromium, server, width=390, scheme="dark")
     for view in ("", "/check", "/train", "/try", "/next", "/history"):
@@ -220,7 +231,7 @@ def test_what_was_made_is_there_after_the_server_was_killed(
     server.kill()
     page.wait_for_selector("#banner:not([hidden])")
     server.start()
-    page.wait_for_selector("#banner", state="hidden", timeout=WAIT_MS)
+    page.wait_for_selector("#banner", state="hidden")
     # the page that was open goes on: no new link is needed
     page.click("text=New class")
     visit.name("green")
@@ -237,11 +248,11 @@ def test_what_was_made_is_there_after_the_server_was_killed(
         assert time.monotonic() < end, "the work goes on without its studio"
         time.sleep(0.05)
     server.start()
-    page.wait_for_selector("#banner", state="hidden", timeout=WAIT_MS)
+    page.wait_for_selector("#banner", state="hidden")
     page.wait_for_selector("text=Go on")
     assert "was interrupted" in page.inner_text(".note")
     page.click("text=Go on")
-    page.wait_for_selector("section.run", timeout=WAIT_MS)
+    page.wait_for_selector("section.run")
     assert visit.troubles == []
     for name in ("red", "green"):
         own = sorted(path.read_bytes() for path in (server.root / "Kept" / "pictures" / name).iterdir())
@@ -361,7 +372,7 @@ def test_real_pictures_are_checked_set_right_and_learnt(chromium: Any, server: S
     page.wait_for_selector("section[aria-label=bees] .badge >> text=21 pictures")
     page.click("nav >> text=Check")
     page.click("[data-key=check]")
-    page.wait_for_selector("text=Cannot be read", timeout=WAIT_MS)
+    page.wait_for_selector("text=Cannot be read")
     page.click("text=Remove it >> nth=0")
     page.wait_for_selector("text=Cannot be read", state="detached")
     page.click("text=“ants” is right")
@@ -374,47 +385,23 @@ def test_real_pictures_are_checked_set_right_and_learnt(chromium: Any, server: S
     page.click("text=“ants” is right")
     page.click("nav >> text=Train")
     page.click("[data-key=train]")
-    page.wait_for_selector("section.run", timeout=WAIT_MS)
+    page.wait_for_selector("section.run")
     right, n = map(int, re.findall(r"\d+", page.inner_text("section.run .claim"))[:2])
     assert n == 40
     assert right >= 32
     page.click("nav >> text=Try")
     visit.give("[data-key=try-files]", [sorted((real / "flowers12" / "test" / "daisy").iterdir())[0]])
-    page.wait_for_selector(".bars", timeout=WAIT_MS)
+    page.wait_for_selector(".bars")
     assert page.inner_text(".tried .claim") == "Unlike anything it was taught"
     page.click("nav >> text=Label next")
     visit.give("[data-key='files-']", sorted((real / "hymenoptera" / "val" / "bees").iterdir())[:8])
     page.wait_for_selector(".class .badge >> text=8 pictures")
     page.click("[data-key=next]")
-    page.wait_for_selector(".ask", timeout=WAIT_MS)
+    page.wait_for_selector(".ask")
     page.click(".ask >> nth=0 >> button >> text=bees")
     page.wait_for_selector(".class .badge >> text=7 pictures")
     assert len(list((base / "bees").iterdir())) == 21
     assert [said for said in visit.troubles if "415" not in said] == []
-
-
-def test_the_model_is_exported_and_downloaded(chromium: Any, server: Server, tmp_path: Path) -> None:
-    made = pictures(tmp_path, 10)
-    shutil.copytree(made, server.data / "fruit")
-    visit = Visit(chromium, server)
-    page = visit.page
-    page.click("text=New project")
-    visit.name("Out")
-    page.click("main >> text=Look through folders")
-    page.click(".folder-list button >> text=fruit")
-    page.click("text=Bring its 2 folders as classes")
-    page.wait_for_selector("section[aria-label=red]")
-    page.click("text=Go and train")
-    page.click("[data-key=train]")
-    page.wait_for_selector("section.run", timeout=WAIT_MS)
-    page.click("text=Export …")
-    page.click(".menu >> text=OpenVINO")
-    page.wait_for_selector("text=compared first", timeout=WAIT_MS)
-    with page.expect_download() as got:
-        page.click(".exports a")
-    with zipfile.ZipFile(io.BytesIO(Path(got.value.path()).read_bytes())) as archive:
-        assert any(name.endswith(".xml") for name in archive.namelist())
-    assert visit.troubles == []
 
 
 def test_the_command_answers_with_its_link_and_ends_well(server: Server) -> None:
