@@ -226,7 +226,7 @@ def measure(asked: Options) -> Iterator[Result]:
             again += story.again
             for name, count in lost(story, place / "root").items():
                 total[name] = total.get(name, 0) + count
-            left += [path.name for path in (place / "root").rglob(".incoming")]
+            left += [path.name for path in (place / "root").rglob(".incoming/*/*")]
     yield Result(
         "studio killed: pictures and classes lost",
         total["pictures"] + total["not in their class"] + total["classes"],

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from headstart.cli import _options, _show
+from headstart.cli import INTERRUPTED, _options, _show
 
 
 @click.command("studio")
@@ -32,4 +32,8 @@ def command(folder: Path, data: Path | None, host: str, port: int | None, browse
         click.echo(f"  projects in {_show.safe(str(folder.resolve()))}")
         click.echo("  Ctrl-C ends it; everything made is kept")
 
-    run(folder, data=data or Path(), host=host, port=port, browser=browser, on_ready=ready)
+    try:
+        run(folder, data=data or Path(), host=host, port=port, browser=browser, on_ready=ready)
+    except KeyboardInterrupt:
+        click.echo("The studio has ended; everything made is kept.", err=True)
+        sys.exit(INTERRUPTED)
