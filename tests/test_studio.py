@@ -19,8 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-from headstart.errors import Misuse, OutputError
-from headstart.studio import intake, names, projects, refused, unzip
+from headstart.errors import MissingExtra, Misuse, OutputError
+from headstart.studio import intake, names, projects, refused, server, unzip
 from headstart.studio.app import ASSETS, Studio, create
 from headstart.studio.guard import Guard
 from headstart.studio.refused import Refused
@@ -359,6 +359,38 @@ def test_a_kill_between_any_two_renames_leaves_nothing_half_done(
     again.close()
 
 
+@pytest.mark.parametrize("act", ["rename", "delete"])
+def test_a_kill_before_a_project_has_moved_is_made_good(
+    act: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    studio = Studio(tmp_path, None)
+    filled(studio)
+    put(studio, "fruit", "ripe", "last.png", picture_bytes(3))
+    log = studio.projects.changes("fruit")
+
+    def dies(*_: Path) -> None:
+        raise KeyboardInterrupt
+
+    do = studio.projects
+    with monkeypatch.context() as patch:
+        patch.setattr(projects, "_rename", dies)
+        with pytest.raises(KeyboardInterrupt):
+            do.rename("fruit", "Obst") if act == "rename" else do.delete("fruit")
+    studio.journal.close()
+    again = Studio(tmp_path, None)
+    if act == "rename":
+        assert again.projects.names() == ["Obst"]
+        assert again.projects.changes("Obst") == log
+        again.projects.undo(log[0]["id"])
+        assert not (tmp_path / "Obst" / "pictures" / "ripe" / "last.png").exists()
+    else:
+        assert again.projects.names() == []
+        again.projects.undo(again.projects.changes("")[0]["id"])
+        assert again.projects.changes("fruit") == log
+    assert len(contents(tmp_path)) == 7
+    again.close()
+
+
 def test_what_was_on_its_way_in_at_a_kill_is_in_or_gone(tmp_path: Path) -> None:
     root = tmp_path / "root"
     root.mkdir()
@@ -387,6 +419,14 @@ def test_undoing_is_refused_where_something_builds_on_it(studio: Studio) -> None
     with pytest.raises(Refused) as error:
         do.undo(renamed)
     assert error.value.code == "undo-done"
+
+
+def test_nothing_is_ever_written_over(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).write_text(name, encoding="utf-8")
+    with pytest.raises(FileExistsError):
+        projects._rename(tmp_path / "a", tmp_path / "b")
+    assert tree(tmp_path) == {"a": b"a", "b": b"b"}
 
 
 def test_the_bin_holds_what_was_deleted_until_it_is_emptied(studio: Studio) -> None:
@@ -461,6 +501,40 @@ def test_pictures_stay_where_they_are_while_a_run_reads_them(studio: Studio) -> 
 def test_one_folder_has_one_studio(studio: Studio) -> None:
     with pytest.raises(Misuse, match="already"):
         Studio(studio.projects.root, None)
+
+
+def test_a_folder_of_pictures_is_no_folder_of_projects(tmp_path: Path) -> None:
+    photos = make.folder(tmp_path / "photos", {"red": 1})
+    before = tree(tmp_path)
+    with pytest.raises(Misuse, match="--data"):
+        server.run(photos, data=None, browser=False, on_ready=print)
+    assert tree(tmp_path) == before
+    assert not (photos / ".studio.sqlite").exists()
+
+
+def test_without_its_libraries_it_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    with pytest.raises(MissingExtra, match=r"headstart\[serve\]"):
+        server.run(tmp_path / "root", data=None, browser=False, on_ready=print)
+
+
+def test_a_run_goes_and_comes_back_with_what_was_exported_of_it(studio: Studio) -> None:
+    base = filled(studio)
+    for place in (
+        "runs/1-model/model.json",
+        "exports/1-model.onnx",
+        "exports/11-model.onnx",
+        "exports/1-model-web/a",
+    ):
+        (base / place).parent.mkdir(parents=True, exist_ok=True)
+        (base / place).write_text("x", encoding="utf-8")
+    before = tree(base)
+    change = studio.projects.delete_run("fruit", "1-model")
+    assert [path.name for path in (base / "exports").iterdir()] == ["11-model.onnx"]
+    studio.projects.undo(change)
+    assert tree(base) == before
 
 
 def test_a_journal_of_another_kind_is_refused(tmp_path: Path) -> None:

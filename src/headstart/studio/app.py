@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -16,9 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from headstart.errors import HeadstartError, UnreadablePicture
-from headstart.files import remove_stale
+from headstart.files import reason, remove_stale
 from headstart.model.folder import REPORT
 from headstart.report.compared import compared
 from headstart.report.page import style
@@ -151,6 +153,12 @@ def _errors(app: FastAPI) -> None:
         if isinstance(error, Refused):
             return _error(error.status, error.code, str(error))
         return _error(400, "headstart", str(error))
+
+    @app.exception_handler(OSError)
+    @app.exception_handler(sqlite3.Error)
+    async def disk(_request: Request, error: Exception) -> JSONResponse:
+        why = reason(error) if isinstance(error, OSError) else str(error)
+        return _error(507, "disk", str(Refused("disk", 507, {"why": why})))
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_request: Request, _why: RequestValidationError) -> JSONResponse:
@@ -423,14 +431,17 @@ async def _received(request: Request, file: Path, limit: int) -> Path:
     """The body of a request as a file.
 
     Raises:
-        Refused: it is larger than allowed.
+        Refused: it is larger than allowed, or who sent it went away.
     """
     size = 0
-    with file.open("xb") as target:
-        async for piece in request.stream():
-            size += len(piece)
-            if size > limit:
-                raise Refused("too-large", 413, {"most": limit >> 20})
-            target.write(piece)
-            await asyncio.sleep(0)  # others have their turn
+    try:
+        with file.open("xb") as target:
+            async for piece in request.stream():
+                size += len(piece)
+                if size > limit:
+                    raise Refused("too-large", 413, {"most": limit >> 20})
+                target.write(piece)
+                await asyncio.sleep(0)  # others have their turn
+    except ClientDisconnect as error:
+        raise Refused("cut-short") from error
     return file

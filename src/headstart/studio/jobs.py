@@ -38,6 +38,7 @@ class Jobs:
         self._now: dict[str, Any] | None = None
         self._progress: dict[str, Any] = {}
         self._cancelled = False
+        self._follower: Thread | None = None
         for row in kept.rows("SELECT * FROM jobs WHERE state = 'running'"):
             spec = json.loads(row["spec"])
             is_there = (
@@ -77,7 +78,8 @@ class Jobs:
             with suppress(BrokenPipeError):  # then its end tells why
                 child.stdin.write(json.dumps({"kind": kind} | spec) + "\n")
                 child.stdin.flush()
-            Thread(target=self._follow, args=(child, number), daemon=True).start()
+            self._follower = Thread(target=self._follow, args=(child, number), daemon=True)
+            self._follower.start()
         self._say()
         return number
 
@@ -131,6 +133,8 @@ class Jobs:
             child = self._child
         if child is not None:
             _end(child)
+        if self._follower is not None:
+            self._follower.join(GRACE_S)  # it writes down what became of the job
 
     def _follow(self, child: "subprocess.Popen[str]", number: int) -> None:
         """Read what the child tells until it ends."""

@@ -19,7 +19,7 @@ from typing import Any
 from headstart.errors import OutputError
 from headstart.files import reason
 from headstart.studio import folders, journal
-from headstart.studio.folders import BIN, INCOMING, PICTURES, RUNS, UNLABELLED, inside
+from headstart.studio.folders import BIN, EXPORTS, INCOMING, PICTURES, RUNS, UNLABELLED, inside
 from headstart.studio.journal import Journal
 from headstart.studio.names import checked, free, parts_of
 from headstart.studio.refused import Refused
@@ -256,11 +256,19 @@ class Projects:
             return self._perform(project, kind, said, moves, touched)
 
     def delete_run(self, project: str, run: str) -> int:
-        """A run's model folder into the bin."""
+        """A run's model folder, and what was exported of it, into the bin."""
         with self.journal.lock:
             if not inside(self.base(project), RUNS, run).is_dir():
                 raise Refused("run-gone", 404, {"name": run})
-            moves = [(f"{RUNS}/{run}", f"{BIN}/{secrets.token_hex(4)}/{run}")]
+            place = f"{BIN}/{secrets.token_hex(4)}"
+            moves = [(f"{RUNS}/{run}", f"{place}/{run}")]
+            exports = self.root / project / EXPORTS
+            own = [one.name for one in exports.iterdir()] if exports.is_dir() else []
+            moves += [
+                (f"{EXPORTS}/{name}", f"{place}/{name}")
+                for name in own
+                if re.match(rf"{re.escape(run)}[.-]", name)
+            ]
             return self._perform(project, "run-deleted", {"name": run}, moves)
 
     # -- going back ----------------------------------------------------------------------------------------
@@ -289,9 +297,13 @@ class Projects:
                     raise Refused("undo-gone", 409)
                 if row["kind"] == "class-added" and any(place.iterdir()):
                     raise Refused("undo-filled", 409)
-            plan, taken = [], set()
+            plan, taken, bin_place = [], set(), secrets.token_hex(4)
             for move in moves:
-                back = re.sub(rf"^{re.escape(INCOMING)}/", f"{BIN}/", move["src"])
+                back = str(move["src"])
+                if back.startswith(
+                    f"{INCOMING}/"
+                ):  # what was added goes to the bin, under the name it had got
+                    back = f"{BIN}/{bin_place}/{move['dst']}"
                 parent, _, name = back.rpartition("/")
                 before = f"{parent}/" if parent else ""
 

@@ -12,6 +12,9 @@ from typing import Any
 
 from headstart.errors import MissingExtra, Misuse, OutputError
 from headstart.files import reason
+from headstart.studio import folders
+from headstart.studio.intake import has_picture_suffix
+from headstart.studio.journal import FILE
 
 PORT = 8765
 _TAKEN = (errno.EADDRINUSE, errno.EACCES)
@@ -97,6 +100,13 @@ def _when_started(server: Any, ready: Callable[[], None]) -> None:
 
 
 def _made(root: Path) -> Path:
+    if root.is_dir() and not (root / FILE).exists():
+        for name in folders.names(root):
+            if any(has_picture_suffix(entry.name) for entry in (root / name).iterdir()):
+                raise Misuse(
+                    f"{root} holds pictures, and a studio keeps projects in its folder. Bring the pictures "
+                    f"into a project instead: headstart studio --data {root}"
+                )
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
