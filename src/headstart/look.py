@@ -1,8 +1,8 @@
 """Looking at the data before anything is learnt: the first step of `train`, and all of `check`."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ class Look:
     files: int
     encoded: int
     seconds: dict[str, float]
+    suggested: Mapping[str, str] = field(default_factory=dict)  # path of a suspect -> the class it looks like
 
     def to_json(self) -> dict[str, Any]:
         """As in `check --json`."""

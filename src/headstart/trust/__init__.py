@@ -126,7 +126,9 @@ def check(  # noqa: PLR0913  each is an option of the command
         short = shortcuts.find(seen.features, told)
     found = [one.finding() for one in doubted.rows] + shortcuts.findings(short, seen.examples.classes)
     seconds = seen.seconds | {"trust": time.perf_counter() - begin}
-    return replace(seen, findings=tuple(ordered([*seen.findings, *found])), seconds=seconds)
+    suggested = {one.path: one.suggested for one in doubted.rows}
+    findings = tuple(ordered([*seen.findings, *found]))
+    return replace(seen, findings=findings, seconds=seconds, suggested=suggested)
 
 
 def _bins(known: Judged) -> list[dict[str, Any]]:
