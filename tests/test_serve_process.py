@@ -28,7 +28,7 @@ from headstart.serve.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 KEY = "correct horse battery staple"
-BLOCK = re.compile(r"^```(bash|python)\n(.*?)^```", re.M | re.S)
+BLOCK = re.compile(r"^<!-- run by \S+ -->\n```(bash|python)\n(.*?)^```", re.M | re.S)
 
 
 @pytest.fixture(scope="session")
