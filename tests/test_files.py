@@ -238,7 +238,7 @@ def test_a_file_that_a_library_writes_appears_when_it_is_complete(tmp_path: Path
     assert target.read_bytes() == b"other"
     with pytest.raises(OutputError, match="cannot be written"), files.file_whole(target, replace=True):
         pass  # nothing was written
-    with pytest.raises(UnreadablePicture, match="^why$"), files.file_whole(target, replace=True):
+    with pytest.raises(UnreadablePicture, match=r"^why$"), files.file_whole(target, replace=True):
         raise UnreadablePicture("why")
     with pytest.raises(OutputExists), files.file_whole(tmp_path / "new", replace=True):
         pass
