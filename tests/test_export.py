@@ -837,7 +837,8 @@ def pictures_of_every_kind(place: Path) -> list[Path]:
     kinds = {
         "rgb.png": base, "grey.png": base.convert("L"), "palette.gif": base.convert("P"),
         "one.png": base.convert("1"), "cmyk.jpg": base.convert("CMYK"), "large.jpg": base.resize((2000, 999)),
-        "huge.png": base.resize((1700, 1500)), "tall.jpg": base.resize((90, 700)), "small.png": base.resize((9, 5)), "webp.webp": base,
+        "huge.png": base.resize((1700, 1500)),
+        "tall.jpg": base.resize((90, 700)), "small.png": base.resize((9, 5)), "webp.webp": base,
         "rgba.png": Image.merge("RGBA", (*base.split(), cut)),
         "la.png": Image.merge("LA", (base.convert("L"), cut)),
         "sixteen.png": Image.fromarray(rng.integers(0, 65536, (80, 60)).astype(np.uint16)), "tiff.tif": base,
