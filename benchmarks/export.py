@@ -121,8 +121,8 @@ def judged(model: Any, folder: Path, data: Path) -> dict[str, Any]:
         found[form] = {
             "differ": int((own.argmax(1) != wanted.argmax(1)).sum()),
             "gap": float(np.abs(own - wanted).max()),
-            "loss": -delta,
-            "loss_ci95": [-high, -low],
+            "loss": 0.0 - delta,
+            "loss_ci95": [0.0 - high, 0.0 - low],
             "seconds": done.seconds,
             "bytes": done.bytes,
         } | done.parity.gains

@@ -837,6 +837,7 @@ def pictures_of_every_kind(place: Path) -> list[Path]:
     kinds = {
         "rgb.png": base, "grey.png": base.convert("L"), "palette.gif": base.convert("P"),
         "one.png": base.convert("1"), "cmyk.jpg": base.convert("CMYK"), "large.jpg": base.resize((2000, 999)),
+        "huge.png": base.resize((1700, 1500)),
         "tall.jpg": base.resize((90, 700)), "small.png": base.resize((9, 5)), "webp.webp": base,
         "rgba.png": Image.merge("RGBA", (*base.split(), cut)),
         "la.png": Image.merge("LA", (base.convert("L"), cut)),
@@ -857,7 +858,7 @@ def test_the_examples_prepare_every_kind_of_picture_to_the_same_bytes(name: str,
     how = backbones.spec(name).preprocess
     found = example()
     files = pictures_of_every_kind(tmp_path)
-    assert len(files) == 22
+    assert len(files) == 23
     for file in files:
         wanted = decode(file.read_bytes(), how).pixels
         np.testing.assert_array_equal(found.pixels(file, asdict(how)), wanted, err_msg=file.name)
