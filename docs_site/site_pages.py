@@ -46,9 +46,9 @@ def cell(text: object) -> str:
 
 
 def plain(text: str) -> str:
-    """Text that was not written as Markdown, so that brackets and stars stay what they are; code stays code."""
+    """Text that was not written as Markdown, so that brackets and stars stay what they are. Code is code."""
     parts = text.split("`")
-    parts[::2] = [re.sub(r"([\[<*_])", r"\\\1", part) for part in parts[::2]]
+    parts[::2] = [re.sub(r"([\[*_])", r"\\\1", part.replace("<", "&lt;")) for part in parts[::2]]
     return "`".join(parts)
 
 

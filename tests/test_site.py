@@ -253,7 +253,7 @@ def test_the_http_page_says_what_openapi_says() -> None:
 
 
 def test_text_that_is_no_markdown_is_left_as_it_is() -> None:
-    assert site_pages.plain("a [x][y] `b_[c]` <d>") == "a \\[x]\\[y] `b_[c]` \\<d>"
+    assert site_pages.plain("a [x][y] `b_[c]` <d>") == "a \\[x]\\[y] `b_[c]` &lt;d>"
 
 
 def test_fields_say_what_stands_behind_them(tmp_path: Path) -> None:
