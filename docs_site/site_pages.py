@@ -45,6 +45,13 @@ def cell(text: object) -> str:
     return " ".join(str(text).split()).replace("|", "\\|")
 
 
+def plain(text: str) -> str:
+    """Text that was not written as Markdown, so that brackets and stars stay what they are. Code is code."""
+    parts = text.split("`")
+    parts[::2] = [re.sub(r"([\[*_])", r"\\\1", part.replace("<", "&lt;")) for part in parts[::2]]
+    return "`".join(parts)
+
+
 def table(heads_: tuple[str, ...], rows: list[tuple[object, ...]]) -> str:
     """A table of Markdown."""
     lines = [heads_, ("---",) * len(heads_), *rows]
@@ -126,11 +133,11 @@ def _command(command: click.Command, context: click.Context) -> list[str]:
         option.get_help_record(context) for option in command.get_params(context) if not _is_help(option)
     ]
     rows: list[tuple[object, ...]] = [
-        (code(record[0]), record[1]) for record in records if record and record[1]
+        (code(record[0]), plain(record[1])) for record in records if record and record[1]
     ]
     return [
         f"## headstart {context.info_name} {{#{context.info_name}}}",
-        inspect.cleandoc(command.help or "").replace("\b\n", ""),
+        plain(inspect.cleandoc(command.help or "").replace("\b\n", "")),
         f"```text\nheadstart {context.info_name} {usage}\n```",
         *([table(("option", "what"), rows)] if rows else []),
     ]
@@ -362,7 +369,7 @@ def http(document: Mapping[str, Any]) -> str:
 def _address(title: str, what: Mapping[str, Any]) -> list[str]:
     found = [f"## `{title}`", str(what.get("description") or what.get("summary") or "").strip()]
     rows: list[tuple[object, ...]] = [
-        (code(one["name"]), one["in"], _asked(one.get("schema", {})), one.get("description", ""))
+        (code(one["name"]), one["in"], _asked(one.get("schema", {})), plain(one.get("description", "")))
         for one in what.get("parameters", ())
     ]
     if rows:
@@ -376,7 +383,7 @@ def _address(title: str, what: Mapping[str, Any]) -> list[str]:
     answers: list[tuple[object, ...]] = [
         (
             status,
-            answer.get("description", ""),
+            plain(answer.get("description", "")),
             ", ".join(
                 f"{code(media)} {_kind(body.get('schema', {}))}".strip()
                 for media, body in answer.get("content", {}).items()
@@ -390,7 +397,12 @@ def _address(title: str, what: Mapping[str, Any]) -> list[str]:
 def _fields(schema: Mapping[str, Any]) -> list[str]:
     needed = set(schema.get("required", ()))
     rows: list[tuple[object, ...]] = [
-        (code(name), _kind(one), "always" if name in needed else "at times", one.get("description", ""))
+        (
+            code(name),
+            _kind(one),
+            "always" if name in needed else "at times",
+            plain(one.get("description", "")),
+        )
         for name, one in schema.get("properties", {}).items()
     ]
     return [table(("key", "kind", "there", "what"), rows)] if rows else []

@@ -252,6 +252,10 @@ def test_the_http_page_says_what_openapi_says() -> None:
     assert "| `near` | list of string or null | at times |  |" in text
 
 
+def test_text_that_is_no_markdown_is_left_as_it_is() -> None:
+    assert site_pages.plain("a [x][y] `b_[c]` <d>") == "a \\[x]\\[y] `b_[c]` &lt;d>"
+
+
 def test_fields_say_what_stands_behind_them(tmp_path: Path) -> None:
     file = tmp_path / "m.py"
     file.write_text("a: int  # of [n] bytes  # noqa: E1\nb: str = '# no'\n# alone\nc = 1  # noqa: E501\n")
