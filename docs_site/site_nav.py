@@ -53,25 +53,15 @@ ORDER: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     ),
 )
 DECISIONS = "decisions/"  # one page each, below an index that is generated
-COMING = {
-    "export.md",
-    "export-web.md",
-    "serve.md",
-    "studio.md",
-    "reference/http.md",
-}  # stand where they exist
 
 
 def navigation(present: Collection[str]) -> list[Entry]:
-    """The navigation as mkdocs wants it. Pages of `COMING` stand in it where they are `present`.
+    """The navigation as mkdocs wants it.
 
-    A page of the order that is missing otherwise, and one that is present and not in the order, are
-    warnings of mkdocs, which `--strict` makes errors.
+    A page of the order that is not `present`, and one that is present and not in the order, are warnings of
+    mkdocs, which `--strict` makes errors.
     """
-    found: list[Entry] = []
-    for section, pages in ORDER:
-        kept: list[Entry] = [{title: page} for title, page in pages if page in present or page not in COMING]
-        found.append({section: kept})
+    found: list[Entry] = [{section: [{title: page} for title, page in pages]} for section, pages in ORDER]
     decisions: list[Entry] = [*sorted(page for page in present if page.startswith(DECISIONS))]
     found.append({"Decisions": decisions})
     return found

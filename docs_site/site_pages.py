@@ -25,19 +25,17 @@ ROOT = Path(__file__).parents[1]
 
 def pages() -> dict[str, str]:
     """Markdown of every generated page, by its place among the pages of docs/."""
-    found = {
+    return {
         "changelog.md": _read("CHANGELOG.md"),
         "contributing.md": _read("CONTRIBUTING.md"),
         "decisions/index.md": decisions(ROOT / "docs" / "decisions"),
         "reference/api.md": api(),
         "reference/cli.md": commands(group),
         "reference/errors.md": family(),
+        "reference/http.md": http(openapi()),
         "reference/parts.md": parts(),
         "reference/shape.md": shape(),
     }
-    if importlib.util.find_spec("headstart.serve"):
-        found["reference/http.md"] = http(openapi())
-    return found
 
 
 def cell(text: object) -> str:
