@@ -2,7 +2,6 @@
 
 import ast
 import importlib
-import importlib.util
 import inspect
 import json
 import re
@@ -19,6 +18,9 @@ import numpy as np
 import headstart
 from headstart import backbones, errors, heads, values
 from headstart.cli import group
+from headstart.serve import refusals
+from headstart.serve.api import create_app
+from headstart.serve.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 
@@ -167,17 +169,16 @@ def family() -> str:
         said += [f"A [{base.__name__}](#{base.__name__.lower()})." for base in parents]
         said += [f"Also a built-in {code(own[0])}."] if own else []
         found += [f"## {kind.__name__}", meaning, " ".join(said)]
-    if importlib.util.find_spec("headstart.serve"):
-        rows: list[tuple[object, ...]] = [
-            (kind.__name__, kind.status, kind.retry_s or "", inspect.cleandoc(kind.__doc__ or ""))
-            for kind in _errors_of(importlib.import_module("headstart.serve.refusals"))
-            if hasattr(kind, "status")
-        ]
-        found += [
-            "## Over HTTP",
-            "The server answers with the status, and with the error's name under `kind` ([HTTP](http.md)).",
-            table(("error", "status", "ask again after, seconds", "meaning"), rows),
-        ]
+    rows: list[tuple[object, ...]] = [
+        (kind.__name__, kind.status, kind.retry_s or "", inspect.cleandoc(kind.__doc__ or ""))
+        for kind in _errors_of(refusals)
+        if hasattr(kind, "status")
+    ]
+    found += [
+        "## Over HTTP",
+        "The server answers with the status, and with the error's name under `kind` ([HTTP](http.md)).",
+        table(("error", "status", "ask again after, seconds", "meaning"), rows),
+    ]
     return "\n\n".join(found)
 
 
@@ -343,9 +344,7 @@ def decisions(folder: Path) -> str:
 
 def openapi() -> dict[str, Any]:
     """What the server says of itself. No model is opened for it."""
-    serve = importlib.import_module("headstart.serve.api")
-    settings = importlib.import_module("headstart.serve.settings")
-    app = serve.create_app(settings.Settings(models=(("photos-model", Path("photos-model")),)))
+    app = create_app(Settings(models=(("photos-model", Path("photos-model")),)))
     found: dict[str, Any] = app.openapi()
     return found
 
