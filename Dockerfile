@@ -1,5 +1,5 @@
 # docker build -t headstart .
-# docker run --rm --read-only --tmpfs /tmp -p 127.0.0.1:8000:8000 -v "$PWD/photos-model:/model:ro" headstart
+# docker run --rm --read-only --tmpfs /tmp -p 127.0.0.1:8000:8000 -v "$PWD/models:/models:ro" headstart
 #
 # PyTorch comes along, as a dependency of headstart, in its build for CPUs: it converts a network once. Answers
 # are given without it.
@@ -30,4 +30,4 @@ EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
     CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/health', timeout=4)"]
 ENTRYPOINT ["headstart", "serve"]
-CMD ["--host", "0.0.0.0", "/model"]
+CMD ["--host", "0.0.0.0", "/models/photos-model"]

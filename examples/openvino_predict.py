@@ -20,10 +20,15 @@ def pixels(file, how):
         drafted = image.draft(None, (enough, enough))  # a large JPEG at 1/2, 1/4 or 1/8 of its size
         image.load()
         across, down = drafted[1][2:] if drafted else image.size
-        turn = TURNS.get(image.getexif().get(0x0112))
+        try:
+            turn = TURNS.get(image.getexif().get(0x0112))
+        except Exception:  # a damaged EXIF block: the picture itself can be read
+            turn = None
         if image.mode.startswith("I"):  # greys of 16 bits
-            grey = (np.asarray(image).astype(int) + 128) // 257
-            layers = Image.fromarray(grey.astype(np.uint8)).convert("RGBA")
+            wide, clear = np.asarray(image).astype(int), image.info.get("transparency")
+            layers = Image.fromarray(((wide + 128) // 257).astype(np.uint8)).convert("RGBA")
+            if clear is not None:
+                layers.putalpha(Image.fromarray(np.where(wide == clear, 0, 255).astype(np.uint8)))
         else:
             layers = image.convert("RGBA")
     flat = Image.new("RGB", layers.size, tuple(how["background"]))

@@ -3,6 +3,8 @@
 import ast
 import io
 import json
+import os
+import pickle
 import socket
 import subprocess
 import sys
@@ -30,13 +32,15 @@ from headstart.errors import (
     ExportRefused,
     MissingExtra,
     Misuse,
+    OutputError,
     OutputExists,
     UnknownName,
     UnreadablePicture,
 )
 from headstart.evaluate import Strangeness, learn
 from headstart.evaluate.unknown import METHODS
-from headstart.export import OUTPUTS, Exported, Format, Source, _parity, export
+from headstart.export import OUTPUTS, Exported, Format, Source, _check_place, _parity, export, get
+from headstart.export._pictures import gathered
 from headstart.files import digest_file
 from headstart.heads._choose import choose
 from headstart.look import look_with, scan_all
@@ -455,6 +459,10 @@ def test_a_pt2_file_needs_no_unpickling(exports: dict[str, Exported], tmp_path: 
         file.writestr("m/data/sample_inputs/model.pt", held.getvalue())
         file.writestr("m/models/model.json", "{}")
     assert pickles(bad) == ["m/data/sample_inputs/model.pt"]
+    with zipfile.ZipFile(bad, "w") as file:
+        file.writestr("m/data/weights/weight_0", b"\x80\x04" + np.ones(9, np.float32).tobytes())
+        file.writestr("m/data/constants/one", pickle.dumps([1]))
+    assert pickles(bad) == ["m/data/constants/one"]  # weights may begin like a pickle
 
 
 # -- or no file ------------------------------------------------------------------------------------------
@@ -593,6 +601,18 @@ def test_a_folder_that_holds_more_is_never_replaced(folder: Path, tmp_path: Path
     with pytest.raises(OutputExists, match=r"thesis\.txt"):
         export(folder, to="openvino", out=out, force=True)
     assert (out / "thesis.txt").read_text() == "mine"
+    (out / "thesis.txt").rename(out / "model.xml")  # a name of ours, in a folder that is not
+    with pytest.raises(OutputExists, match="is not such an export"):
+        export(folder, to="openvino", out=out, force=True)
+    assert (out / "model.xml").read_text() == "mine"
+
+
+def test_a_place_where_nothing_can_be_put_is_seen_before_any_work(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(OutputError, match="cannot be written"):
+        _check_place(get("onnx"), tmp_path / "file" / "m.onnx", force=False)
+    with pytest.raises(Misuse, match="no name in UTF-8"):
+        export(folder, to="onnx", out=tmp_path / os.fsdecode(b"m\xff.onnx"))
 
 
 @pytest.mark.usefixtures("stub")
@@ -647,7 +667,11 @@ def test_without_a_test_part_training_pictures_are_compared(data: Path, model: M
     other = replace(model, manifest=parts)
     model_folder.save(other, tmp_path / "all-model", replace=False)
     found = export(tmp_path / "all-model", to="onnx", data=data).parity
-    assert (found.n, found.part) == (len(parts), "train")
+    assert (found.n, found.part) == (len(parts) // 2, "train")
+    pictures = gathered(other, tmp_path / "all-model", data)
+    assert len(pictures.training()) == len(parts) - found.n
+    both = {one.tobytes() for one in pictures.pixels} & {one.tobytes() for one in pictures.training()}
+    assert not both  # int8 is judged on none of the pictures that it was calibrated on
 
 
 def test_at_most_two_hundred_pictures_are_compared_and_every_class_is_among_them(model: Model) -> None:
@@ -765,8 +789,6 @@ def test_int8_is_refused_where_it_loses_more_than_is_allowed(
 
         return wrong
 
-    from headstart.export._pictures import gathered
-
     pictures = gathered(own, folder, None)
     answers = own.answer(open_engine(own.backbone).encode(pictures.pixels)).probabilities.argmax(1)
     right = set(
@@ -845,6 +867,9 @@ def pictures_of_every_kind(place: Path) -> list[Path]:
     }  # fmt: skip
     for name, picture in kinds.items():
         picture.save(place / name)
+    stripes = Image.fromarray(np.tile(np.arange(0, 65536, 1024, dtype=np.uint16), (50, 1)))
+    stripes.save(place / "sixteen-transparent.png", transparency=2048)
+    base.save(place / "damaged-exif.png", exif=b"Exif\0\0XX*\0 no EXIF block")
     base.convert("P").save(place / "transparent.png", transparency=3)
     for turn in range(1, 9):
         exif = Image.Exif()
@@ -858,7 +883,7 @@ def test_the_examples_prepare_every_kind_of_picture_to_the_same_bytes(name: str,
     how = backbones.spec(name).preprocess
     found = example()
     files = pictures_of_every_kind(tmp_path)
-    assert len(files) == 23
+    assert len(files) == 25
     for file in files:
         wanted = decode(file.read_bytes(), how).pixels
         np.testing.assert_array_equal(found.pixels(file, asdict(how)), wanted, err_msg=file.name)

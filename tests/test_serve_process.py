@@ -371,6 +371,20 @@ def test_a_process_that_dies_is_replaced(folder: Path, picture: bytes) -> None:
         assert own.stop() == 0
 
 
+@pytest.mark.slow
+def test_processes_end_with_the_one_that_watches_over_them(folder: Path) -> None:
+    with process(str(folder), "--workers", "2") as own:
+        place = ("127.0.0.1", int(own.ready["url"].rpartition(":")[2]))
+        own.own.kill()
+        own.own.wait(30)
+
+        def is_free() -> bool:
+            with socket.socket() as asking:
+                return asking.connect_ex(place) != 0
+
+        wait_for(is_free)
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

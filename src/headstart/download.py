@@ -142,7 +142,7 @@ def _blocks(address: str, by_hand: str) -> Iterator[tuple[bytes, int | None]]:
     except urllib.error.HTTPError as error:
         error.close()
         raise DownloadError(f"cannot fetch {address}: {error.code} {error.reason}. {by_hand}") from error
-    except (OSError, HTTPException) as error:
+    except (OSError, HTTPException, ValueError) as error:  # ValueError: no address at all
         deeper = getattr(error, "reason", error)  # URLError wraps what happened
         why = reason(deeper) if isinstance(deeper, OSError) else str(deeper) or type(deeper).__name__
         raise DownloadError(f"cannot fetch {address}: {why}. {by_hand}") from error

@@ -277,8 +277,19 @@ def _move_in(part: Path, target: Path, *, replace: bool) -> None:
             _remove(old.rename(sibling(target, "part")))  # whatever is named `old` is whole
 
 
+def check_writable(target: Path) -> None:
+    """Whether something can be put at `target`, as far as the system tells before anything is written.
+
+    Raises:
+        OutputError: nothing can.
+    """
+    try:
+        _check_writable(Path(os.path.realpath(target)))
+    except OSError as error:
+        raise _output_error(target, error) from error
+
+
 def _check_writable(target: Path) -> None:
-    """OSError where nothing can be put at `target`, as far as the system tells before anything is written."""
     there = next(parent for parent in target.parents if parent.exists())
     if not there.is_dir():
         raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from headstart.errors import MissingExtra, Misuse, OutputExists, UnknownName
-from headstart.files import check_free, file_whole, folder_whole
+from headstart.files import check_free, check_writable, file_whole, folder_whole
 
 if TYPE_CHECKING:
     from headstart.export._parity import Parity
@@ -55,7 +55,7 @@ class Format(ABC):
     name: ClassVar[str]
     ending: ClassVar[str]  # of its file or folder, behind the name of the model
     is_folder: ClassVar[bool] = False
-    holds: ClassVar[tuple[str, ...]] = ()  # what such a folder holds: no other is ever replaced
+    holds: ClassVar[tuple[str, ...]] = ()  # the files of such a folder: no other is ever replaced
     is_exact: ClassVar[bool] = True  # held to the probabilities; else to the accuracy
     needs: ClassVar[tuple[str, ...]] = ()  # packages of the extra `export`
     brings_runtime: ClassVar[bool] = False  # whether what runs it is part of it
@@ -186,18 +186,25 @@ def _beside(folder: Path, ending: str) -> Path:
 
 def _check_place(form: type[Format], target: Path, *, force: bool) -> None:
     """Whether it may be written there, before any work is done."""
+    try:
+        str(target).encode()
+    except UnicodeEncodeError as error:  # the runtimes cannot open it
+        raise Misuse(f"{target} is no name in UTF-8. Choose another --out.") from error
     if form.is_folder:
         real = check_free(target, replace=force)
-        inside = {entry.name for entry in real.iterdir()} if force and real.is_dir() else set()
-        if inside - set(form.holds):
+        inside = {path.relative_to(real).as_posix() for path in real.rglob("*") if not path.is_dir()}
+        if inside and inside != set(form.holds):
+            more = ", ".join(sorted(inside - set(form.holds))[:5])
             raise OutputExists(
-                f"{target} holds more than an export: {', '.join(sorted(inside - set(form.holds))[:5])}. "
-                "--force would remove that too. Choose another --out."
+                f"{target} is not such an export{f' (it holds {more})' if more else ''}, so --force will not "
+                "replace it. Choose another --out."
             )
     elif target.is_dir():
         raise OutputExists(f"{target} is a folder, and a file was to be written there. Choose another --out.")
     elif target.exists() and not force:
         raise OutputExists(f"{target} is there already. Replace it with --force, or choose another --out.")
+    else:
+        check_writable(target)
 
 
 @contextmanager

@@ -34,7 +34,9 @@ class Pictures:
 
 
 def gathered(model: Model, folder: Path, data: Path | None) -> Pictures:
-    """At most MOST pictures of the test part, chosen by content; of the training part where there is none.
+    """At most MOST pictures of the test part, chosen by content; where there is none, of the training part.
+
+    Of the training part at most half, so that others are left to calibrate from.
 
     Raises:
         Misuse: `data` is not there.
@@ -44,7 +46,10 @@ def gathered(model: Model, folder: Path, data: Path | None) -> Pictures:
         raise Misuse(f"there is no folder or table of pictures at {data}.")
     roots = _roots(model, folder, data)
     held_out = [part for part in model.manifest if part.part == "test"]
-    chosen = _some(held_out or [part for part in model.manifest if part.part == "train"], MOST)
+    train = [part for part in model.manifest if part.part == "train"]
+    chosen = _some(held_out, MOST) if held_out else _some(train, min(MOST, max(1, len(train) // 2)))
+    compared = {part.digest for part in chosen}
+    others = [part for part in train if part.digest not in compared] or train
     found = _decoded(model, chosen, roots)
     if not found:
         where = f"below {data}" if data is not None else f"near {folder}"
@@ -61,12 +66,12 @@ def gathered(model: Model, folder: Path, data: Path | None) -> Pictures:
         np.array([at[part.label] for part in parts], dtype=np.int64),
         np.unique([part.group for part in parts], return_inverse=True)[1].astype(np.int64),
         len(chosen) - len(found),
-        lambda: _training(model, folder, roots),
+        lambda: _training(model, others, folder, roots),
     )
 
 
-def _training(model: Model, folder: Path, roots: Sequence[Path]) -> Bytes:
-    chosen = _some([part for part in model.manifest if part.part == "train"], CALIBRATING)
+def _training(model: Model, others: Sequence[Part], folder: Path, roots: Sequence[Path]) -> Bytes:
+    chosen = _some(others, CALIBRATING)
     found = _decoded(model, chosen, roots)
     if not found:
         raise ExportRefused(

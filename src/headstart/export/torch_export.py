@@ -5,6 +5,7 @@ pickles from a .pt2 that holds some, so a file from strangers is to be trusted l
 """
 
 import io
+import pickletools
 import warnings
 import zipfile
 from dataclasses import dataclass
@@ -17,13 +18,6 @@ from headstart.export._document import KEY, text
 from headstart.values import Bytes, Floats
 
 NOTE = f"{KEY}.json"  # the document's name inside the file
-_PICKLES = (
-    b"PK\x03\x04",
-    b"\x80\x02",
-    b"\x80\x03",
-    b"\x80\x04",
-    b"\x80\x05",
-)  # how what torch.save writes begins
 
 
 @final
@@ -86,7 +80,20 @@ class TorchExport(Format):
 def pickles(archive: Path | io.BytesIO) -> list[str]:
     """Names of the parts of a .pt2 file that a reader would have to unpickle."""
     with zipfile.ZipFile(archive) as file:
-        return [name for name in file.namelist() if file.read(name).startswith(_PICKLES)]
+        return [name for name in file.namelist() if _is_pickle(file.read(name))]
+
+
+def _is_pickle(data: bytes) -> bool:
+    """Whether these are a pickle, or an archive such as torch.save writes. Weights may begin like one."""
+    if data.startswith(b"PK\x03\x04"):
+        return zipfile.is_zipfile(io.BytesIO(data))
+    if not data.startswith(b"\x80"):
+        return False
+    try:
+        *_, (last, _, _) = pickletools.genops(data)
+    except Exception:  # noqa: BLE001  it raises whatever its parts raise on bytes that are none
+        return False
+    return last.name == "STOP"
 
 
 PART = TorchExport

@@ -34,7 +34,7 @@ from headstart.serve.schemas import (
     Reloaded,
     Shelved,
 )
-from headstart.serve.settings import Settings
+from headstart.serve.settings import PARENT, Settings
 from headstart.serve.shelf import Served, Shelf
 from headstart.serve.upload import FORM, Picture, Share, Store, pictures
 from headstart.version import VERSION
@@ -266,8 +266,9 @@ def _asking(desk: Desk) -> APIRouter:
 
 def _tell_others(settings: Settings) -> None:
     """Have the other processes of this server read what has changed."""
-    if settings.workers > 1:
-        os.kill(os.getppid(), signal.SIGHUP)
+    parent = int(os.environ.get(PARENT, "0"))
+    if settings.workers > 1 and os.getppid() == parent:
+        os.kill(parent, signal.SIGHUP)
 
 
 def _watching(desk: Desk, app: FastAPI) -> APIRouter:

@@ -12,18 +12,20 @@ import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from headstart.errors import HeadstartError, MissingExtra, Misuse
 from headstart.files import reason
 from headstart.serve import logs
-from headstart.serve.settings import HEADER_BYTES, Settings
+from headstart.serve.settings import HEADER_BYTES, PARENT, Settings
 
 if TYPE_CHECKING:
     import uvicorn
     from fastapi import FastAPI
 
 SHARED = "PROMETHEUS_MULTIPROC_DIR"  # as prometheus_client names it
+WATCH_S = 1.0  # between two looks at whether the process that watches over all lives
 KEEP_ALIVE_S = 30
 STARTING_S = 5.0  # a process that ends sooner did not end by accident: it is not started again
 BACKLOG = 512
@@ -109,7 +111,7 @@ async def _serving(server: "uvicorn.Server", app: "FastAPI", listening: socket.s
     if os.name == "posix":
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, read_anew)
     for number in STOPS:  # uvicorn has its own, and raises them again at its end
-        signal.signal(number, lambda *_: None)
+        signal.signal(number, lambda *_: setattr(server, "should_exit", True))
     serving = asyncio.create_task(server.serve([listening]))
     while not server.started and not serving.done():
         await asyncio.sleep(0.005)
@@ -131,7 +133,7 @@ def several(settings: Settings, listening: socket.socket, ready: Ready) -> int:
     if not hasattr(os, "fork"):
         raise Misuse("several processes need a system that can fork. Leave out --workers.")
     with tempfile.TemporaryDirectory(prefix="headstart-serve-") as shared:
-        os.environ[SHARED] = shared
+        os.environ[SHARED], os.environ[PARENT] = shared, str(os.getpid())
         return _Family(settings, listening, Path(shared)).run(ready)
 
 
@@ -165,6 +167,9 @@ class _Family:
     def _start(self) -> None:
         heard = {*STOPS, signal.SIGHUP}
         signal.pthread_sigmask(signal.SIG_BLOCK, heard)  # a child must not take its parent's part, ever
+        if self._stopping:  # a signal came between the decision and here, and found no such child to tell
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, heard)
+            return
         process = os.fork()
         if process:
             self._born[process] = time.monotonic()
@@ -176,6 +181,7 @@ class _Family:
                 signal.signal(number, signal.SIG_DFL)
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, heard)
+            Thread(target=_end_with, args=(int(os.environ[PARENT]),), daemon=True).start()
             one(self._settings, self._listening, self._answers)
             code = 0
         except HeadstartError as error:
@@ -225,7 +231,15 @@ class _Family:
 
     def _send(self, number: int) -> None:
         for process in self._born:
-            os.kill(process, number)
+            with suppress(ProcessLookupError):  # it died, and was not mourned yet
+                os.kill(process, number)
+
+
+def _end_with(parent: int) -> None:
+    """Stop this process once `parent` is gone: killed, it could not say so, and the port would stay taken."""
+    while os.getppid() == parent:
+        time.sleep(WATCH_S)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _bound(settings: Settings) -> socket.socket:

@@ -11,6 +11,7 @@ from headstart.errors import Misuse
 from headstart.files import reason
 
 HEADER_BYTES = 32_768  # of one request
+PARENT = "HEADSTART_SERVE_PARENT"  # in the environment: the process that watches over several
 KEY_VARIABLE = "HEADSTART_API_KEY"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 

@@ -151,8 +151,8 @@ class Shelf:
 
     def _read(self, name: str) -> Served:
         folder = self._folders[name]
+        digest = _digest(folder)  # first: a folder that is replaced now is then read once more, not never
         model = model_folder.load(folder)
-        digest = _digest(folder)
         engine = open_engine(model.backbone, self._device)
         lane = self._lanes.get(engine.digest)
         engine = lane.engine if lane else engine

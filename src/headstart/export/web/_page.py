@@ -6,13 +6,14 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from headstart.export.web._runtime import NAMES
 from headstart.files import digest_file
 from headstart.report.page import style
 
 MODEL, JSON, README, RUNTIME = "model.onnx", "model.json", "README.txt", "runtime"
 ASSETS = ("index.html", "page.js", "worker.js", "picture.js", "answer.js")
 STYLE = "style.css"  # the report's, and what this page has beside it
-HOLDS = (*ASSETS, STYLE, MODEL, JSON, README, RUNTIME)
+HOLDS = (*ASSETS, STYLE, MODEL, JSON, README, *(f"{RUNTIME}/{name}" for name in NAMES))
 
 _README = """\
 {title}: a page that tells what is in a picture, in the browser.
@@ -52,4 +53,4 @@ def write(place: Path, document: Mapping[str, Any], title: str, runtime: Mapping
     (place / JSON).write_text(json.dumps(told), encoding="utf-8", newline="\n")
     backbone = document["backbone"]
     readme = _README.format(title=title, backbone=backbone["name"], licence=backbone["licence"])
-    (place / README).write_text(readme, encoding="utf-8", newline="\n")
+    (place / README).write_text(readme, encoding="utf-8", errors="backslashreplace", newline="\n")

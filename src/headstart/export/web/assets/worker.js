@@ -39,7 +39,8 @@ async function open(described) {
 
 /** A file of this folder. The digest in its address keeps a browser from using one that it kept of an older page. */
 async function fetched(name, { bytes, sha256 }, step) {
-  const response = await fetch(`${name}?${sha256.slice(0, 16)}`);
+  // the worker itself has no address of its own: see page.js
+  const response = await fetch(new URL(`${name}?${sha256.slice(0, 16)}`, import.meta.url));
   if (!response.ok) throw new Error(`${name} cannot be loaded: ${response.status} ${response.statusText}`);
   const found = new Uint8Array(bytes);
   let at = 0;
@@ -121,7 +122,7 @@ function reader(bitmap, background) {
 /** Whether what is read from a canvas is what was put there. */
 function reads() {
   const put = new ImageData(64, 64);
-  put.data.forEach((_, at) => (put.data[at] = at % 4 === 3 ? 255 : (at * 37) >> 3));
+  put.data.forEach((_, at) => (put.data[at] = at % 4 === 3 ? 255 : ((at * 37) >> 3) & 255));
   const canvas = new OffscreenCanvas(64, 64);
   const brush = canvas.getContext("2d", { willReadFrequently: true });
   brush.putImageData(put, 0, 0);
