@@ -1,7 +1,10 @@
-"""One picture, one answer: OpenVINO and PyTorch, train and evaluate, predict of one and of many."""
+"""One picture, one answer: OpenVINO and PyTorch, train, evaluate, predict of one and of many, the server."""
 
+import json
 import os
+import subprocess
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +80,36 @@ def measure(asked: Options) -> Iterator[Result]:
         None,
         differ,
     )
+    yield Result(
+        "test pictures that the server answers otherwise than predict, in any bit",
+        sum(one["http_apart"] for one in judged.values()),
+        "pictures",
+        Bound("==", 0),
+        pictures,
+        1,
+        None,
+        {name: one["http_apart"] for name, one in judged.items()},
+    )
+
+
+def over_http(folder: Path, files: list[Path]) -> list[dict[str, Any]]:
+    """What `headstart serve` says of each picture, asked one by one."""
+    line = _harness.headstart("serve", folder, "--port", "0", "--json", "--quiet")
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout
+        url = json.loads(server.stdout.readline())["url"]
+        asking = HTTPConnection(url.partition("//")[2], timeout=60)
+        found = []
+        try:
+            for file in files:
+                asking.request(
+                    "POST", "/predict", file.read_bytes(), {"Content-Type": "application/octet-stream"}
+                )
+                found.append(json.load(asking.getresponse())["predictions"][0])
+        finally:
+            asking.close()
+            server.terminate()
+    return found
 
 
 def compared(model: Any, folder: Path, fast: Any, exact: Any) -> dict[str, Any]:
@@ -98,6 +131,7 @@ def compared(model: Any, folder: Path, fast: Any, exact: Any) -> dict[str, Any]:
     answers = model.answer(kept.x)
     from_store = [dict(zip(model.classes, map(float, row), strict=True)) for row in answers.probabilities]
     right = sum(one.label == own for one, own in zip(many, truth, strict=True))
+    served = over_http(Path(folder.parent / f"{folder.name}-model"), files)
     trained, measured = model.report["test"], reports["openvino"]["test"]
     return {
         "n": len(files),
@@ -109,6 +143,12 @@ def compared(model: Any, folder: Path, fast: Any, exact: Any) -> dict[str, Any]:
         ),
         "evaluate_differs_from_train": int(measured != trained) * len(files),
         "evaluate_differs_from_predict": abs(right - round(measured["accuracy"] * measured["n"])),
+        "http_apart": sum(
+            one.probabilities != own["probabilities"]
+            or one.unknown != own["unknown"]
+            or list(one.set) != own["set"]
+            for one, own in zip(many, served, strict=True)
+        ),
         "accuracy": measured["accuracy"],
     }
 
