@@ -3,13 +3,14 @@
 import io
 import json
 import re
+import sqlite3
 import stat
 import subprocess
 import sys
 import threading
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from headstart.errors import MissingExtra, Misuse, OutputError
-from headstart.studio import intake, names, projects, refused, server, unzip
+from headstart.studio import intake, jobs, names, projects, refused, server, unzip
 from headstart.studio.app import ASSETS, Studio, create
 from headstart.studio.guard import Guard
 from headstart.studio.refused import Refused
@@ -805,6 +806,104 @@ def test_a_job_that_a_killed_studio_left_is_known_as_interrupted(tmp_path: Path)
     assert again.jobs.now() is None
     assert again.runs.next_name("fruit") == "3-model"
     again.close()
+
+
+@pytest.fixture
+def child(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Lets the studio start a script of the test's in place of its work."""
+    popen = subprocess.Popen
+
+    def use(script: str) -> None:
+        def start(_line: list[str], **more: Any) -> "subprocess.Popen[str]":
+            return popen([sys.executable, "-S", "-c", script], **more)
+
+        monkeypatch.setattr(jobs.subprocess, "Popen", start)
+
+    return use
+
+
+def test_a_job_and_a_change_do_not_wait_for_each_other(tmp_path: Path, child: Callable[[str], None]) -> None:
+    studio = Studio(tmp_path, None)
+    filled(studio)
+    child("input()")
+    begins = threading.Thread(target=studio.jobs.begin, args=("fruit", "check", {}), daemon=True)
+
+    def change() -> None:
+        with studio.journal.lock:
+            begins.start()
+            time.sleep(0.2)  # it has come to where it waits for the journal
+            assert studio.jobs.now() is None
+            studio.projects.rename_class("fruit", "ripe", "red", 99)
+
+    changes = threading.Thread(target=change, daemon=True)
+    changes.start()
+    changes.join(20)
+    assert not changes.is_alive(), "each waits for the other"
+    begins.join(20)
+    assert studio.projects.classes("fruit") == ["red", "raw"]
+    wait(lambda: studio.jobs.now() is None)
+    studio.close()
+
+
+def test_whatever_a_library_prints_a_job_is_followed_to_its_end(
+    studio: Studio, child: Callable[[str], None]
+) -> None:
+    filled(studio)
+    child(
+        'import sys; sys.stdout.buffer.write(b\'{"phase": "look"}\\n7\\n"word"\\n[]\\nnull\\n\\xff\\xfe\\n\''
+        'b\'{"done": {"a": 1}}\\n12\\n\')'
+    )
+    studio.jobs.begin("fruit", "check", {})
+    wait(lambda: studio.jobs.now() is None)
+    assert (studio.jobs.document("fruit", "check") or {})["a"] == 1
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_job_whose_end_cannot_be_written_down_holds_up_no_other(
+    studio: Studio, child: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(studio)
+    child("print('{\"done\": {}}')")
+    with monkeypatch.context() as patch:
+
+        def full(*_: Any) -> None:
+            raise sqlite3.OperationalError("database or disk is full")
+
+        patch.setattr(studio.jobs, "_ended", full)
+        studio.jobs.begin("fruit", "check", {})
+        wait(lambda: studio.jobs.now() is None)
+    studio.jobs.begin("fruit", "check", {})
+    wait(lambda: studio.jobs.now() is None)
+    assert (studio.jobs.last("fruit", "check") or {})["state"] == "done"
+
+
+def test_a_job_that_cannot_be_started_holds_up_no_other(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(studio)
+
+    def none_left(*_: Any, **__: Any) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(jobs.subprocess, "Popen", none_left)
+    with pytest.raises(BlockingIOError):
+        studio.jobs.begin("fruit", "check", {})
+    assert studio.jobs.now() is None
+    assert not studio.jobs.is_reading("fruit")
+
+
+def test_work_runs_no_code_of_the_folder_where_the_studio_was_started(
+    studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(studio)
+    (tmp_path / "here").mkdir()
+    for name in ("json.py", "headstart.py", "traceback.py"):
+        (tmp_path / "here" / name).write_text("open('ran', 'w').close()\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path / "here")
+    studio.jobs.begin("fruit", "no such kind", {})
+    wait(lambda: studio.jobs.now() is None)
+    assert not (tmp_path / "here" / "ran").exists()
+    assert "KeyError" in (studio.jobs.last("fruit", "no such kind") or {})["message"]
 
 
 # -- the page ----------------------------------------------------------------------------------------------
