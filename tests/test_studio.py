@@ -1,8 +1,11 @@
 """The studio without a browser: names, archives, undoing, kills, two tabs, and who may talk to it."""
 
+import errno
 import io
 import json
+import os
 import re
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -21,7 +24,7 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from headstart.errors import MissingExtra, Misuse, OutputError
-from headstart.studio import intake, jobs, names, projects, refused, server, unzip
+from headstart.studio import folders, intake, names, projects, refused, server, unzip
 from headstart.studio.app import ASSETS, Studio, create
 from headstart.studio.guard import Guard
 from headstart.studio.refused import Refused
@@ -713,6 +716,87 @@ def test_two_tabs_do_not_destroy_each_others_work(open_page: TestClient, studio:
     assert said(open_page.post("/api/projects/fruit/move", json=gone)) == (404, "picture-gone")
 
 
+@pytest.mark.parametrize("way", ["picture", "zip"])
+def test_a_class_that_was_renamed_meanwhile_does_not_come_back(
+    way: str, open_page: TestClient, studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(studio)
+    do = studio.projects
+    add = do.add
+    other = threading.Thread(target=do.rename_class, args=("fruit", "ripe", "red", 99))
+
+    def another_tab_renames(*what: Any) -> list[str]:
+        other.start()
+        other.join(0.5)
+        return add(*what)
+
+    monkeypatch.setattr(do, "add", another_tab_renames)
+    asked = {"label": "ripe", "name": "x.png"}
+    if way == "picture":
+        open_page.post("/api/projects/fruit/pictures", params=asked, content=picture_bytes(9))
+    else:
+        data = zipped(tmp_path, {"x.png": picture_bytes(9)}).read_bytes()
+        open_page.post("/api/projects/fruit/zip", params=asked, content=data)
+    other.join()
+    assert do.classes("fruit") == ["red", "raw"]
+
+
+def test_classes_of_an_archive_meet_those_made_meanwhile(
+    studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    studio.projects.create("pets")
+    check = intake.checked_picture
+
+    def another_tab_makes_it(file: Path, name: str) -> str:
+        studio.projects.add_class("pets", "Cats", may_exist=True)
+        return check(file, name)
+
+    monkeypatch.setattr(intake, "checked_picture", another_tab_makes_it)
+    intake.from_zip(studio.projects, "pets", zipped(tmp_path, {"cats/a.png": picture_bytes()}), None, None)
+    assert studio.projects.classes("pets") == ["Cats"]
+
+
+def test_a_file_that_goes_while_it_is_listed_takes_no_other_along(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = filled(studio)
+    gone: list[str] = []
+
+    def another_program_removes_the_first(path: str) -> bool:
+        if not gone:
+            gone.append(Path(path).name)
+            Path(path).unlink()
+        return True
+
+    monkeypatch.setattr(folders, "may_be_picture", another_program_removes_the_first)
+    found = [one.name for one in folders.pictures(base / "pictures" / "ripe")]
+    assert found == sorted({"0.png", "1.png", "2.png"} - {*gone})
+
+
+def test_a_closed_folder_hides_itself_alone_and_is_not_merged(
+    open_page: TestClient, studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = filled(studio)
+    filled(studio, "other")
+    closed = base / "pictures" / "ripe" / "closed"
+    closed.mkdir()
+    scan = os.scandir
+
+    def opens(folder: Any = ".") -> Any:
+        if str(folder) in (str(closed), str(studio.projects.root / "other" / "pictures")):
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scan(folder)
+
+    monkeypatch.setattr(os, "scandir", opens)
+    cards = {one["name"]: one["pictures"] for one in open_page.get("/api/state").json()["projects"]}
+    assert cards == {"fruit": 6, "other": 0}
+    assert len(open_page.get("/api/projects/fruit").json()["classes"][0]["pictures"]) == 3
+    assert said(open_page.get("/api/projects/other")) == (507, "disk")
+    body = {"name": "ripe", "to": "raw", "revision": 99}
+    assert said(open_page.post("/api/projects/fruit/classes/merge", json=body)) == (507, "disk")
+    assert closed.is_dir()
+
+
 def test_pictures_of_one_name_from_many_sides_are_all_kept(studio: Studio) -> None:
     base = filled(studio)
 
@@ -756,6 +840,25 @@ def test_the_picker_looks_below_its_root_and_copies(tmp_path: Path) -> None:
     copied = {name.split("/", 1)[1]: data for name, data in tree(tmp_path / "root" / "p").items()}
     assert {name: data for name, data in copied.items() if data} == tree_files(source)
     studio.close()
+
+
+@pytest.mark.parametrize("why", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+def test_a_full_disk_is_no_unreadable_picture(
+    why: int, studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make.folder(tmp_path / "data", {"red": 1})
+    studio.projects.create("p")
+
+    def fails(*_: Any, **__: Any) -> None:
+        raise OSError(why, os.strerror(why))
+
+    monkeypatch.setattr(shutil, "copyfile", fails)
+    if why == errno.EIO:
+        assert intake.from_folder(studio.projects, "p", source, None, None) == (0, {"unreadable": 1})
+    else:
+        with pytest.raises(OSError, match=os.strerror(why)):
+            intake.from_folder(studio.projects, "p", source, None, None)
+    assert not list((studio.projects.root / "p" / ".incoming").iterdir())
 
 
 def tree_files(root: Path) -> dict[str, bytes]:
@@ -817,7 +920,7 @@ def child(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
         def start(_line: list[str], **more: Any) -> "subprocess.Popen[str]":
             return popen([sys.executable, "-S", "-c", script], **more)
 
-        monkeypatch.setattr(jobs.subprocess, "Popen", start)
+        monkeypatch.setattr(subprocess, "Popen", start)
 
     return use
 
@@ -885,7 +988,7 @@ def test_a_job_that_cannot_be_started_holds_up_no_other(
     def none_left(*_: Any, **__: Any) -> None:
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
-    monkeypatch.setattr(jobs.subprocess, "Popen", none_left)
+    monkeypatch.setattr(subprocess, "Popen", none_left)
     with pytest.raises(BlockingIOError):
         studio.jobs.begin("fruit", "check", {})
     assert studio.jobs.now() is None
