@@ -221,6 +221,42 @@ def test_what_is_no_archive_is_refused(data: bytes, tmp_path: Path) -> None:
     assert error.value.code == "zip-damaged"
 
 
+@pytest.mark.parametrize(
+    "how", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA, zipfile.ZIP_STORED]
+)
+def test_a_damaged_member_is_damage_however_it_was_packed(how: int, tmp_path: Path) -> None:
+    archive = zipped(tmp_path, {"a.png": bytes(range(256)) * 40}, how)
+    data = bytearray(archive.read_bytes())
+    at = 30 + len("a.png")
+    for place in range(at + 9, min(at + 60, data.index(b"PK\x01\x02"))):
+        data[place] ^= 0x5A
+    archive.write_bytes(data)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(Refused) as error:
+        unzip.unzip(archive, tmp_path / "out", most=10, limit_bytes=1 << 20)
+    assert error.value.code == "zip-damaged"
+
+
+def test_a_list_of_files_that_is_too_long_is_refused_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = zipped(tmp_path, {f"{n}.png": b"x" for n in range(200)})
+    monkeypatch.setattr(unzip, "LISTING", 5_000)
+    monkeypatch.setattr(zipfile, "ZipInfo", None)  # none is made
+    with pytest.raises(Refused) as error:
+        unzip.unzip(archive, tmp_path, most=1_000, limit_bytes=1 << 20)
+    assert (error.value.code, error.value.status) == ("zip-entries", 413)
+    assert "100,000" in str(error.value)
+
+
+def test_names_with_spaces_and_joiners_of_all_kinds_are_good(tmp_path: Path) -> None:
+    good = ["shot 9.41\u202fAM.png", "a\u00a0b.png", "می\u200cخو.png", "\U0001f469\u200d\U0001f373.png"]
+    bad = ["a\x07b.png", "a\u2028b.png"]
+    found, skipped = unpacked(zipped(tmp_path, dict.fromkeys([*good, *bad], picture_bytes())), tmp_path)
+    assert list(found) == good
+    assert skipped == {"path": len(bad)}
+
+
 def test_a_locked_archive_is_refused(tmp_path: Path) -> None:
     archive = zipped(tmp_path, {"a.png": b"secret"})
     data = bytearray(archive.read_bytes())
@@ -571,6 +607,19 @@ def test_nothing_is_answered_without_the_token(studio: Studio) -> None:
     assert studio.projects.names() == []
     client.cookies.set("headstart-studio-8765", studio.journal.token)
     assert client.get("/api/state").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "other", ['foo={"a":1}', "flag", "a=b c", "path=/x", "name=J\xfcrgen", "$Version=1", "="]
+)
+def test_odd_cookies_of_other_programs_lock_nobody_out(other: str, studio: Studio) -> None:
+    app = Guard(create(studio), token=studio.journal.token, host="127.0.0.1", port=8765)
+    client = TestClient(app, base_url="http://127.0.0.1:8765")
+    ours = f"headstart-studio-8765={studio.journal.token}"
+    for cookie in (f"{other}; {ours}", f"{ours}; {other}"):
+        assert client.get("/api/state", headers={b"cookie": cookie.encode("latin-1")}).status_code == 200
+    wrong = f"{other}; headstart-studio-8765=wrong"
+    assert client.get("/api/state", headers={b"cookie": wrong.encode("latin-1")}).status_code == 403
 
 
 def test_the_cookie_is_for_this_site_alone(studio: Studio) -> None:
