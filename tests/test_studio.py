@@ -469,6 +469,63 @@ def test_nothing_is_ever_written_over(tmp_path: Path) -> None:
     assert tree(tmp_path) == {"a": b"a", "b": b"b"}
 
 
+@pytest.fixture
+def one_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that finds a name in other capitals, too, as those of Windows and macOS do."""
+    lexists, lstat = os.path.lexists, Path.lstat
+
+    def real(path: Path) -> Path:
+        there = list(path.parent.iterdir()) if path.parent.is_dir() else []
+        twins = [one for one in there if one.name.casefold() == path.name.casefold()]
+        return path if path in there or not twins else twins[0]
+
+    monkeypatch.setattr(os.path, "lexists", lambda path: lexists(real(Path(path))))
+    monkeypatch.setattr(Path, "lstat", lambda path: lstat(real(path)))
+
+
+@pytest.mark.usefixtures("one_case")
+def test_capitals_of_a_name_can_be_changed_where_they_make_no_other(studio: Studio) -> None:
+    base = filled(studio)
+    do = studio.projects
+    before = tree(base)
+    do.rename_class("fruit", "ripe", "Ripe", 99)
+    assert do.classes("fruit") == ["Ripe", "raw"]
+    do.undo(do.changes("fruit")[0]["id"])
+    assert tree(base) == before
+    do.rename("fruit", "Fruit")
+    assert do.names() == ["Fruit"]
+    (base.parent / "Fruit" / "pictures" / "a").mkdir()
+    with pytest.raises(FileExistsError):
+        projects._rename(base.parent / "Fruit" / "pictures" / "a", base.parent / "Fruit" / "pictures" / "Raw")
+
+
+@pytest.mark.usefixtures("one_case")
+def test_pictures_whose_names_differ_in_capitals_meet_in_one_class(studio: Studio) -> None:
+    base = filled(studio)
+    do = studio.projects
+    do.add_class("fruit", "all")
+    put(studio, "fruit", "ripe", "x.png", picture_bytes(7))
+    put(studio, "fruit", "raw", "X.PNG", picture_bytes(8))
+    before = tree(base)
+    change = do.move("fruit", [("ripe", "x.png"), ("raw", "X.PNG")], "all")
+    assert sorted(one.name for one in (base / "pictures" / "all").iterdir()) == ["X (2).PNG", "x.png"]
+    do.undo(change)
+    assert tree(base) == before
+
+
+def test_a_class_called_unlabelled_has_a_bin_of_its_own(studio: Studio) -> None:
+    base = filled(studio)
+    do = studio.projects
+    do.add_class("fruit", "unlabelled")
+    for label, number in (("unlabelled", 7), ("", 8)):
+        put(studio, "fruit", label, "x.png", picture_bytes(number))
+    before = tree(base)
+    change = do.move("fruit", [("unlabelled", "x.png"), ("", "x.png")], None)
+    assert len(contents(base / ".bin")) == 2
+    do.undo(change)
+    assert tree(base) == before
+
+
 def test_the_bin_holds_what_was_deleted_until_it_is_emptied(studio: Studio) -> None:
     base = filled(studio)
     do = studio.projects
@@ -536,6 +593,20 @@ def test_pictures_stay_where_they_are_while_a_run_reads_them(studio: Studio) -> 
         studio.projects.move("fruit", [("ripe", "0.png")], None)
     assert error.value.code == "busy"
     put(studio, "fruit", "ripe", "more.png", picture_bytes(8))
+
+
+def test_a_project_that_a_run_reads_does_not_get_its_old_name_back(studio: Studio) -> None:
+    filled(studio)
+    studio.projects.rename("fruit", "Obst")
+    change = studio.projects.changes("")[0]["id"]
+    studio.projects.is_busy = lambda project: project == "Obst"
+    with pytest.raises(Refused) as error:
+        studio.projects.undo(change)
+    assert error.value.code == "busy"
+    assert studio.projects.names() == ["Obst"]
+    studio.projects.is_busy = lambda project: project == "another"
+    studio.projects.undo(change)
+    assert studio.projects.names() == ["fruit"]
 
 
 def test_one_folder_has_one_studio(studio: Studio) -> None:
