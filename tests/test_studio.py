@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import webbrowser
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -691,6 +692,53 @@ def test_odd_cookies_of_other_programs_lock_nobody_out(other: str, studio: Studi
         assert client.get("/api/state", headers={b"cookie": cookie.encode("latin-1")}).status_code == 200
     wrong = f"{other}; headstart-studio-8765=wrong"
     assert client.get("/api/state", headers={b"cookie": wrong.encode("latin-1")}).status_code == 403
+
+
+def test_the_link_that_a_browser_is_started_with_opens_the_page_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import uvicorn
+
+    printed: list[str] = []
+    opened: list[str] = []
+    started = threading.Event()
+
+    def serve(self: uvicorn.Server, **_: Any) -> None:
+        self.started = True
+        assert started.wait(20)
+        site, _, query = opened[0].partition("/?")
+        app: Any = self.config.app
+        first, second, third = (TestClient(app, base_url=site) for _ in range(3))
+        assert first.get(f"/?{query}").status_code == 200
+        assert first.get("/api/state").status_code == 200
+        assert first.get(f"/?{query}").status_code == 200, "a reload"
+        assert second.get(f"/?{query}").status_code == 403
+        assert third.get("/?" + printed[0].partition("/?")[2]).status_code == 200
+
+    def start(link: str) -> bool:
+        opened.append(link)
+        started.set()
+        return True
+
+    monkeypatch.setattr(uvicorn.Server, "run", serve)
+    monkeypatch.setattr(webbrowser, "open", start)
+    server.run(tmp_path / "root", data=None, on_ready=printed.append)
+    assert opened != printed
+
+
+def test_nobody_else_may_read_the_token_at_any_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    connect, modes = sqlite3.connect, []
+
+    def looks(file: Path, **more: Any) -> Any:
+        modes.append(stat.S_IMODE(file.stat().st_mode))
+        return connect(file, **more)
+
+    monkeypatch.setattr(sqlite3, "connect", looks)
+    Studio(tmp_path, None).close()
+    assert modes == [0o600] or os.name == "nt"
+    (tmp_path / "other" / ".studio.sqlite").mkdir(parents=True)
+    with pytest.raises(OutputError, match="cannot be used"):
+        Studio(tmp_path / "other", None)
 
 
 def test_the_cookie_is_for_this_site_alone(studio: Studio) -> None:
