@@ -703,7 +703,7 @@ def test_the_link_that_a_browser_is_started_with_opens_the_page_once(
     opened: list[str] = []
     started = threading.Event()
 
-    def serve(self: uvicorn.Server, **_: Any) -> None:
+    def serve(self: uvicorn.Server, **_more: Any) -> None:
         self.started = True
         assert started.wait(20)
         site, _, query = opened[0].partition("/?")
