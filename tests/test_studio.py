@@ -655,6 +655,18 @@ def test_a_journal_of_another_kind_is_refused(tmp_path: Path) -> None:
         Studio(tmp_path, None)
 
 
+def test_what_could_not_be_kept_holds_up_nothing_later(studio: Studio) -> None:
+    kept = studio.journal
+    kept.run("PRAGMA foreign_keys = ON")
+    kept.run("CREATE TABLE a (id INTEGER PRIMARY KEY)")
+    kept.run("CREATE TABLE b (a REFERENCES a DEFERRABLE INITIALLY DEFERRED)")
+    with pytest.raises(sqlite3.IntegrityError), kept.write():  # found at the end, as a full disk is
+        kept.run("INSERT INTO b VALUES (1)")
+    studio.projects.create("fruit")
+    assert studio.projects.names() == ["fruit"]
+    assert not kept.rows("SELECT * FROM b")
+
+
 # -- over HTTP ---------------------------------------------------------------------------------------------
 
 

@@ -97,10 +97,11 @@ class Journal:
             self._db.execute("BEGIN")
             try:
                 yield
+                self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if self._db.in_transaction:  # a full disk may have ended it, or have refused to keep it
+                    self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
 
     def run(self, statement: str, *values: Any) -> int:
         """Carry out one statement; the id of a new row."""
