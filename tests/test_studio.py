@@ -1,15 +1,20 @@
 """The studio without a browser: names, archives, undoing, kills, two tabs, and who may talk to it."""
 
+import errno
 import io
 import json
+import os
 import re
+import shutil
+import sqlite3
 import stat
 import subprocess
 import sys
 import threading
 import time
+import webbrowser
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +25,7 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from headstart.errors import MissingExtra, Misuse, OutputError
-from headstart.studio import intake, names, projects, refused, server, unzip
+from headstart.studio import folders, intake, names, projects, refused, server, unzip
 from headstart.studio.app import ASSETS, Studio, create
 from headstart.studio.guard import Guard
 from headstart.studio.refused import Refused
@@ -215,6 +220,42 @@ def test_what_is_no_archive_is_refused(data: bytes, tmp_path: Path) -> None:
     with pytest.raises(Refused) as error:
         unzip.unzip(tmp_path / "in.zip", tmp_path, most=1, limit_bytes=1)
     assert error.value.code == "zip-damaged"
+
+
+@pytest.mark.parametrize(
+    "how", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA, zipfile.ZIP_STORED]
+)
+def test_a_damaged_member_is_damage_however_it_was_packed(how: int, tmp_path: Path) -> None:
+    archive = zipped(tmp_path, {"a.png": bytes(range(256)) * 40}, how)
+    data = bytearray(archive.read_bytes())
+    at = 30 + len("a.png")
+    for place in range(at + 9, min(at + 60, data.index(b"PK\x01\x02"))):
+        data[place] ^= 0x5A
+    archive.write_bytes(data)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(Refused) as error:
+        unzip.unzip(archive, tmp_path / "out", most=10, limit_bytes=1 << 20)
+    assert error.value.code == "zip-damaged"
+
+
+def test_a_list_of_files_that_is_too_long_is_refused_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = zipped(tmp_path, {f"{n}.png": b"x" for n in range(200)})
+    monkeypatch.setattr(unzip, "LISTING", 5_000)
+    monkeypatch.setattr(zipfile, "ZipInfo", None)  # none is made
+    with pytest.raises(Refused) as error:
+        unzip.unzip(archive, tmp_path, most=1_000, limit_bytes=1 << 20)
+    assert (error.value.code, error.value.status) == ("zip-entries", 413)
+    assert "100,000" in str(error.value)
+
+
+def test_names_with_spaces_and_joiners_of_all_kinds_are_good(tmp_path: Path) -> None:
+    good = ["shot 9.41\u202fAM.png", "a\u00a0b.png", "می\u200cخو.png", "\U0001f469\u200d\U0001f373.png"]
+    bad = ["a\x07b.png", "a\u2028b.png"]
+    found, skipped = unpacked(zipped(tmp_path, dict.fromkeys([*good, *bad], picture_bytes())), tmp_path)
+    assert list(found) == good
+    assert skipped == {"path": len(bad)}
 
 
 def test_a_locked_archive_is_refused(tmp_path: Path) -> None:
@@ -429,6 +470,63 @@ def test_nothing_is_ever_written_over(tmp_path: Path) -> None:
     assert tree(tmp_path) == {"a": b"a", "b": b"b"}
 
 
+@pytest.fixture
+def one_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that finds a name in other capitals, too, as those of Windows and macOS do."""
+    lexists, lstat = os.path.lexists, Path.lstat
+
+    def real(path: Path) -> Path:
+        there = list(path.parent.iterdir()) if path.parent.is_dir() else []
+        twins = [one for one in there if one.name.casefold() == path.name.casefold()]
+        return path if path in there or not twins else twins[0]
+
+    monkeypatch.setattr(os.path, "lexists", lambda path: lexists(real(Path(path))))
+    monkeypatch.setattr(Path, "lstat", lambda path: lstat(real(path)))
+
+
+@pytest.mark.usefixtures("one_case")
+def test_capitals_of_a_name_can_be_changed_where_they_make_no_other(studio: Studio) -> None:
+    base = filled(studio)
+    do = studio.projects
+    before = tree(base)
+    do.rename_class("fruit", "ripe", "Ripe", 99)
+    assert do.classes("fruit") == ["Ripe", "raw"]
+    do.undo(do.changes("fruit")[0]["id"])
+    assert tree(base) == before
+    do.rename("fruit", "Fruit")
+    assert do.names() == ["Fruit"]
+    (base.parent / "Fruit" / "pictures" / "a").mkdir()
+    with pytest.raises(FileExistsError):
+        projects._rename(base.parent / "Fruit" / "pictures" / "a", base.parent / "Fruit" / "pictures" / "Raw")
+
+
+@pytest.mark.usefixtures("one_case")
+def test_pictures_whose_names_differ_in_capitals_meet_in_one_class(studio: Studio) -> None:
+    base = filled(studio)
+    do = studio.projects
+    do.add_class("fruit", "all")
+    put(studio, "fruit", "ripe", "x.png", picture_bytes(7))
+    put(studio, "fruit", "raw", "X.PNG", picture_bytes(8))
+    before = tree(base)
+    change = do.move("fruit", [("ripe", "x.png"), ("raw", "X.PNG")], "all")
+    assert sorted(one.name for one in (base / "pictures" / "all").iterdir()) == ["X (2).PNG", "x.png"]
+    do.undo(change)
+    assert tree(base) == before
+
+
+def test_a_class_called_unlabelled_has_a_bin_of_its_own(studio: Studio) -> None:
+    base = filled(studio)
+    do = studio.projects
+    do.add_class("fruit", "unlabelled")
+    for label, number in (("unlabelled", 7), ("", 8)):
+        put(studio, "fruit", label, "x.png", picture_bytes(number))
+    before = tree(base)
+    change = do.move("fruit", [("unlabelled", "x.png"), ("", "x.png")], None)
+    assert len(contents(base / ".bin")) == 2
+    do.undo(change)
+    assert tree(base) == before
+
+
 def test_the_bin_holds_what_was_deleted_until_it_is_emptied(studio: Studio) -> None:
     base = filled(studio)
     do = studio.projects
@@ -498,6 +596,20 @@ def test_pictures_stay_where_they_are_while_a_run_reads_them(studio: Studio) -> 
     put(studio, "fruit", "ripe", "more.png", picture_bytes(8))
 
 
+def test_a_project_that_a_run_reads_does_not_get_its_old_name_back(studio: Studio) -> None:
+    filled(studio)
+    studio.projects.rename("fruit", "Obst")
+    change = studio.projects.changes("")[0]["id"]
+    studio.projects.is_busy = lambda project: project == "Obst"
+    with pytest.raises(Refused) as error:
+        studio.projects.undo(change)
+    assert error.value.code == "busy"
+    assert studio.projects.names() == ["Obst"]
+    studio.projects.is_busy = lambda project: project == "another"
+    studio.projects.undo(change)
+    assert studio.projects.names() == ["fruit"]
+
+
 def test_one_folder_has_one_studio(studio: Studio) -> None:
     with pytest.raises(Misuse, match="already"):
         Studio(studio.projects.root, None)
@@ -543,6 +655,18 @@ def test_a_journal_of_another_kind_is_refused(tmp_path: Path) -> None:
         Studio(tmp_path, None)
 
 
+def test_what_could_not_be_kept_holds_up_nothing_later(studio: Studio) -> None:
+    kept = studio.journal
+    kept.run("PRAGMA foreign_keys = ON")
+    kept.run("CREATE TABLE a (id INTEGER PRIMARY KEY)")
+    kept.run("CREATE TABLE b (a REFERENCES a DEFERRABLE INITIALLY DEFERRED)")
+    with pytest.raises(sqlite3.IntegrityError), kept.write():  # found at the end, as a full disk is
+        kept.run("INSERT INTO b VALUES (1)")
+    studio.projects.create("fruit")
+    assert studio.projects.names() == ["fruit"]
+    assert not kept.rows("SELECT * FROM b")
+
+
 # -- over HTTP ---------------------------------------------------------------------------------------------
 
 
@@ -567,6 +691,66 @@ def test_nothing_is_answered_without_the_token(studio: Studio) -> None:
     assert studio.projects.names() == []
     client.cookies.set("headstart-studio-8765", studio.journal.token)
     assert client.get("/api/state").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "other", ['foo={"a":1}', "flag", "a=b c", "path=/x", "name=J\xfcrgen", "$Version=1", "="]
+)
+def test_odd_cookies_of_other_programs_lock_nobody_out(other: str, studio: Studio) -> None:
+    app = Guard(create(studio), token=studio.journal.token, host="127.0.0.1", port=8765)
+    client = TestClient(app, base_url="http://127.0.0.1:8765")
+    ours = f"headstart-studio-8765={studio.journal.token}"
+    for cookie in (f"{other}; {ours}", f"{ours}; {other}"):
+        assert client.get("/api/state", headers={b"cookie": cookie.encode("latin-1")}).status_code == 200
+    wrong = f"{other}; headstart-studio-8765=wrong"
+    assert client.get("/api/state", headers={b"cookie": wrong.encode("latin-1")}).status_code == 403
+
+
+def test_the_link_that_a_browser_is_started_with_opens_the_page_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import uvicorn
+
+    printed: list[str] = []
+    opened: list[str] = []
+    started = threading.Event()
+
+    def serve(self: uvicorn.Server, **_more: Any) -> None:
+        self.started = True
+        assert started.wait(20)
+        site, _, query = opened[0].partition("/?")
+        app: Any = self.config.app
+        first, second, third = (TestClient(app, base_url=site) for _ in range(3))
+        assert first.get(f"/?{query}").status_code == 200
+        assert first.get("/api/state").status_code == 200
+        assert first.get(f"/?{query}").status_code == 200, "a reload"
+        assert second.get(f"/?{query}").status_code == 403
+        assert third.get("/?" + printed[0].partition("/?")[2]).status_code == 200
+
+    def start(link: str) -> bool:
+        opened.append(link)
+        started.set()
+        return True
+
+    monkeypatch.setattr(uvicorn.Server, "run", serve)
+    monkeypatch.setattr(webbrowser, "open", start)
+    server.run(tmp_path / "root", data=None, on_ready=printed.append)
+    assert opened != printed
+
+
+def test_nobody_else_may_read_the_token_at_any_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    connect, modes = sqlite3.connect, []
+
+    def looks(file: Path, **more: Any) -> Any:
+        modes.append(stat.S_IMODE(file.stat().st_mode))
+        return connect(file, **more)
+
+    monkeypatch.setattr(sqlite3, "connect", looks)
+    Studio(tmp_path, None).close()
+    assert modes == [0o600] or os.name == "nt"
+    (tmp_path / "other" / ".studio.sqlite").mkdir(parents=True)
+    with pytest.raises(OutputError, match="cannot be used"):
+        Studio(tmp_path / "other", None)
 
 
 def test_the_cookie_is_for_this_site_alone(studio: Studio) -> None:
@@ -712,6 +896,87 @@ def test_two_tabs_do_not_destroy_each_others_work(open_page: TestClient, studio:
     assert said(open_page.post("/api/projects/fruit/move", json=gone)) == (404, "picture-gone")
 
 
+@pytest.mark.parametrize("way", ["picture", "zip"])
+def test_a_class_that_was_renamed_meanwhile_does_not_come_back(
+    way: str, open_page: TestClient, studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(studio)
+    do = studio.projects
+    add = do.add
+    other = threading.Thread(target=do.rename_class, args=("fruit", "ripe", "red", 99))
+
+    def another_tab_renames(*what: Any) -> list[str]:
+        other.start()
+        other.join(0.5)
+        return add(*what)
+
+    monkeypatch.setattr(do, "add", another_tab_renames)
+    asked = {"label": "ripe", "name": "x.png"}
+    if way == "picture":
+        open_page.post("/api/projects/fruit/pictures", params=asked, content=picture_bytes(9))
+    else:
+        data = zipped(tmp_path, {"x.png": picture_bytes(9)}).read_bytes()
+        open_page.post("/api/projects/fruit/zip", params=asked, content=data)
+    other.join()
+    assert do.classes("fruit") == ["red", "raw"]
+
+
+def test_classes_of_an_archive_meet_those_made_meanwhile(
+    studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    studio.projects.create("pets")
+    check = intake.checked_picture
+
+    def another_tab_makes_it(file: Path, name: str) -> str:
+        studio.projects.add_class("pets", "Cats", may_exist=True)
+        return check(file, name)
+
+    monkeypatch.setattr(intake, "checked_picture", another_tab_makes_it)
+    intake.from_zip(studio.projects, "pets", zipped(tmp_path, {"cats/a.png": picture_bytes()}), None, None)
+    assert studio.projects.classes("pets") == ["Cats"]
+
+
+def test_a_file_that_goes_while_it_is_listed_takes_no_other_along(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = filled(studio)
+    gone: list[str] = []
+
+    def another_program_removes_the_first(path: str) -> bool:
+        if not gone:
+            gone.append(Path(path).name)
+            Path(path).unlink()
+        return True
+
+    monkeypatch.setattr(folders, "may_be_picture", another_program_removes_the_first)
+    found = [one.name for one in folders.pictures(base / "pictures" / "ripe")]
+    assert found == sorted({"0.png", "1.png", "2.png"} - {*gone})
+
+
+def test_a_closed_folder_hides_itself_alone_and_is_not_merged(
+    open_page: TestClient, studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = filled(studio)
+    filled(studio, "other")
+    closed = base / "pictures" / "ripe" / "closed"
+    closed.mkdir()
+    scan = os.scandir
+
+    def opens(folder: Any = ".") -> Any:
+        if str(folder) in (str(closed), str(studio.projects.root / "other" / "pictures")):
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scan(folder)
+
+    monkeypatch.setattr(os, "scandir", opens)
+    cards = {one["name"]: one["pictures"] for one in open_page.get("/api/state").json()["projects"]}
+    assert cards == {"fruit": 6, "other": 0}
+    assert len(open_page.get("/api/projects/fruit").json()["classes"][0]["pictures"]) == 3
+    assert said(open_page.get("/api/projects/other")) == (507, "disk")
+    body = {"name": "ripe", "to": "raw", "revision": 99}
+    assert said(open_page.post("/api/projects/fruit/classes/merge", json=body)) == (507, "disk")
+    assert closed.is_dir()
+
+
 def test_pictures_of_one_name_from_many_sides_are_all_kept(studio: Studio) -> None:
     base = filled(studio)
 
@@ -755,6 +1020,25 @@ def test_the_picker_looks_below_its_root_and_copies(tmp_path: Path) -> None:
     copied = {name.split("/", 1)[1]: data for name, data in tree(tmp_path / "root" / "p").items()}
     assert {name: data for name, data in copied.items() if data} == tree_files(source)
     studio.close()
+
+
+@pytest.mark.parametrize("why", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+def test_a_full_disk_is_no_unreadable_picture(
+    why: int, studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make.folder(tmp_path / "data", {"red": 1})
+    studio.projects.create("p")
+
+    def fails(*_: Any, **__: Any) -> None:
+        raise OSError(why, os.strerror(why))
+
+    monkeypatch.setattr(shutil, "copyfile", fails)
+    if why == errno.EIO:
+        assert intake.from_folder(studio.projects, "p", source, None, None) == (0, {"unreadable": 1})
+    else:
+        with pytest.raises(OSError, match=os.strerror(why)):
+            intake.from_folder(studio.projects, "p", source, None, None)
+    assert not list((studio.projects.root / "p" / ".incoming").iterdir())
 
 
 def tree_files(root: Path) -> dict[str, bytes]:
@@ -805,6 +1089,104 @@ def test_a_job_that_a_killed_studio_left_is_known_as_interrupted(tmp_path: Path)
     assert again.jobs.now() is None
     assert again.runs.next_name("fruit") == "3-model"
     again.close()
+
+
+@pytest.fixture
+def child(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Lets the studio start a script of the test's in place of its work."""
+    popen = subprocess.Popen
+
+    def use(script: str) -> None:
+        def start(_line: list[str], **more: Any) -> "subprocess.Popen[str]":
+            return popen([sys.executable, "-S", "-c", script], **more)
+
+        monkeypatch.setattr(subprocess, "Popen", start)
+
+    return use
+
+
+def test_a_job_and_a_change_do_not_wait_for_each_other(tmp_path: Path, child: Callable[[str], None]) -> None:
+    studio = Studio(tmp_path, None)
+    filled(studio)
+    child("input()")
+    begins = threading.Thread(target=studio.jobs.begin, args=("fruit", "check", {}), daemon=True)
+
+    def change() -> None:
+        with studio.journal.lock:
+            begins.start()
+            time.sleep(0.2)  # it has come to where it waits for the journal
+            assert studio.jobs.now() is None
+            studio.projects.rename_class("fruit", "ripe", "red", 99)
+
+    changes = threading.Thread(target=change, daemon=True)
+    changes.start()
+    changes.join(20)
+    assert not changes.is_alive(), "each waits for the other"
+    begins.join(20)
+    assert studio.projects.classes("fruit") == ["red", "raw"]
+    wait(lambda: studio.jobs.now() is None)
+    studio.close()
+
+
+def test_whatever_a_library_prints_a_job_is_followed_to_its_end(
+    studio: Studio, child: Callable[[str], None]
+) -> None:
+    filled(studio)
+    child(
+        'import sys; sys.stdout.buffer.write(b\'{"phase": "look"}\\n7\\n"word"\\n[]\\nnull\\n\\xff\\xfe\\n\''
+        'b\'{"done": {"a": 1}}\\n12\\n\')'
+    )
+    studio.jobs.begin("fruit", "check", {})
+    wait(lambda: studio.jobs.now() is None)
+    assert (studio.jobs.document("fruit", "check") or {})["a"] == 1
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_job_whose_end_cannot_be_written_down_holds_up_no_other(
+    studio: Studio, child: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(studio)
+    child("print('{\"done\": {}}')")
+    with monkeypatch.context() as patch:
+
+        def full(*_: Any) -> None:
+            raise sqlite3.OperationalError("database or disk is full")
+
+        patch.setattr(studio.jobs, "_ended", full)
+        studio.jobs.begin("fruit", "check", {})
+        wait(lambda: studio.jobs.now() is None)
+    studio.jobs.begin("fruit", "check", {})
+    wait(lambda: studio.jobs.now() is None)
+    assert (studio.jobs.last("fruit", "check") or {})["state"] == "done"
+
+
+def test_a_job_that_cannot_be_started_holds_up_no_other(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(studio)
+
+    def none_left(*_: Any, **__: Any) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(subprocess, "Popen", none_left)
+    with pytest.raises(BlockingIOError):
+        studio.jobs.begin("fruit", "check", {})
+    assert studio.jobs.now() is None
+    assert not studio.jobs.is_reading("fruit")
+
+
+def test_work_runs_no_code_of_the_folder_where_the_studio_was_started(
+    studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(studio)
+    (tmp_path / "here").mkdir()
+    for name in ("json.py", "headstart.py", "traceback.py"):
+        (tmp_path / "here" / name).write_text("open('ran', 'w').close()\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path / "here")
+    studio.jobs.begin("fruit", "no such kind", {})
+    wait(lambda: studio.jobs.now() is None)
+    assert not (tmp_path / "here" / "ran").exists()
+    assert "KeyError" in (studio.jobs.last("fruit", "no such kind") or {})["message"]
 
 
 # -- the page ----------------------------------------------------------------------------------------------

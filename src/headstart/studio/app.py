@@ -280,9 +280,12 @@ def _pictures(app: FastAPI, studio: Studio) -> None:
         request: Request, project: str, label: Name, name: Name, batch: Batch = None
     ) -> dict[str, Any]:
         def settle(file: Path) -> list[str]:
-            projects.class_folder(project, label)
+            projects.class_folder(project, label)  # said before anything is said of the picture
             intake.flush(file)
-            return projects.add(project, [(file, label, intake.checked_picture(file, name))], batch)
+            staged = [(file, label, intake.checked_picture(file, name))]
+            with projects.journal.lock:  # from looking to adding, the class stays
+                projects.class_folder(project, label)
+                return projects.add(project, staged, batch)
 
         place = await run_in_threadpool(projects.incoming, project)
         try:

@@ -34,23 +34,31 @@ def names(folder: Path) -> list[str]:
         return []
 
 
-def pictures(folder: Path) -> list[Picture]:
-    """Files in and below `folder` that may be pictures, by name; links and hidden ones are left out."""
-    return sorted(_walk(folder, ""), key=lambda one: (one.name.casefold(), one.name))
+def pictures(folder: Path, *, open_only: bool = False) -> list[Picture]:
+    """Files in and below `folder` that may be pictures, by name; links and hidden ones are left out.
+
+    With `open_only` folders that may not be read are left out, too: for showing what there is. Whoever moves
+    or copies pictures gets the error, or some would silently be missing.
+    """
+    passed = (FileNotFoundError, PermissionError) if open_only else (FileNotFoundError,)
+    return sorted(_walk(folder, "", passed), key=lambda one: (one.name.casefold(), one.name))
 
 
-def _walk(folder: Path, before: str) -> Iterator[Picture]:
+def _walk(folder: Path, before: str, passed: tuple[type[OSError], ...]) -> Iterator[Picture]:
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
                 if entry.name[0] == "." or not _is_text(entry.name):
                     continue
                 if entry.is_dir(follow_symlinks=False):
-                    yield from _walk(folder / entry.name, f"{before}{entry.name}/")
+                    yield from _walk(folder / entry.name, f"{before}{entry.name}/", passed)
                 elif entry.is_file(follow_symlinks=False) and may_be_picture(entry.path):
-                    facts = entry.stat(follow_symlinks=False)
+                    try:
+                        facts = entry.stat(follow_symlinks=False)
+                    except FileNotFoundError:  # it has gone meanwhile; the others are there
+                        continue
                     yield Picture(f"{before}{entry.name}", f"{facts.st_mtime_ns:x}-{facts.st_size:x}")
-    except FileNotFoundError:
+    except passed:
         return
 
 

@@ -8,11 +8,11 @@ must be ours, and the cookie, which only goes with requests from our own pages, 
 import hmac
 import ipaddress
 import socket
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -39,10 +39,13 @@ HEADERS = {
 
 
 class Guard:
-    """Stands before the application."""
+    """Stands before the application.
 
-    def __init__(self, app: ASGIApp, *, token: str, host: str, port: int) -> None:
-        self._app, self._token, self._port = app, token, port
+    `once` opens the page, too, for the first who brings it: a link that other users of the machine can see.
+    """
+
+    def __init__(self, app: ASGIApp, *, token: str, host: str, port: int, once: str | None = None) -> None:
+        self._app, self._token, self._port, self._once = app, token, port, once
         self._names = {"localhost", host.casefold(), socket.gethostname().casefold()}
         self.cookie = f"headstart-studio-{port}"  # cookies do not know ports
 
@@ -85,14 +88,15 @@ class Guard:
         if headers.get("sec-fetch-site", "none") == "cross-site" and scope["method"] not in ("GET", "HEAD"):
             return "wrong-origin", False
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
-        if scope["path"] == "/" and scope["method"] == "GET" and self._is_token(given):
-            return None, True
-        try:
-            cookies = SimpleCookie(headers.get("cookie", ""))
-        except CookieError:
-            cookies = SimpleCookie()
-        held = cookies.get(self.cookie)
-        return (None, False) if held is not None and self._is_token(held.value) else ("no-token", False)
+        if scope["path"] == "/" and scope["method"] == "GET":
+            if self._once is not None and _is_same(given, self._once):
+                self._once = None
+                return None, True
+            if self._is_token(given):
+                return None, True
+        # as browsers write them: the standard library's reader stops at the first odd one of another program
+        held = cookie_parser(headers.get("cookie", "")).get(self.cookie, "")
+        return (None, False) if self._is_token(held) else ("no-token", False)
 
     def _is_ours(self, host: str) -> bool:
         try:
@@ -109,7 +113,11 @@ class Guard:
         return True  # nobody can make another's name of an address
 
     def _is_token(self, given: str) -> bool:
-        return hmac.compare_digest(given.encode("utf-8", "replace"), self._token.encode())
+        return _is_same(given, self._token)
+
+
+def _is_same(given: str, key: str) -> bool:
+    return hmac.compare_digest(given.encode("utf-8", "replace"), key.encode())
 
 
 def _limited(receive: Receive) -> Receive:

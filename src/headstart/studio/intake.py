@@ -1,5 +1,6 @@
 """Files on their way in: from a page or from a folder of this machine. What is no picture gets no place."""
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -79,7 +80,9 @@ def from_folder(
                 goal = place / str(at)
                 shutil.copyfile(file, goal, follow_symlinks=False)
                 flush(goal)
-            except OSError:
+            except OSError as error:
+                if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                    raise  # nothing is wrong with the picture
                 skipped["unreadable"] = skipped.get("unreadable", 0) + 1
                 continue
             found.append(Taken(goal, picture.name))
@@ -113,7 +116,6 @@ def _settle(
 ) -> tuple[int, Skipped]:
     """Give what came in its place."""
     depth = depth_of([one.path for one in found])
-    known = {name.casefold(): name for name in projects.classes(project)}
     staged = []
     for one in found:
         try:
@@ -125,15 +127,18 @@ def _settle(
         if label is None:
             folder = class_of(one.path, depth)
             label = cleaned(folder, "class") if folder is not None else ""
-            label = known.setdefault(label.casefold(), label) if label else ""
         staged.append((one.file, label, name))
-    labels = {label for _, label, _ in staged if label}
+    labels = {label.casefold() for _, label, _ in staged if label}
     if len(labels) > MOST_CLASSES:
         raise Refused("too-many-classes", 413, {"most": MOST_CLASSES})
-    if into:
-        projects.class_folder(project, into)
-    if staged:
-        projects.add(project, staged, batch)
+    with projects.journal.lock:  # from looking to adding, the classes stay as they are
+        if into:
+            projects.class_folder(project, into)
+        elif into is None:
+            known = {name.casefold(): name for name in projects.classes(project)} | {"": ""}
+            staged = [(file, known.setdefault(label.casefold(), label), name) for file, label, name in staged]
+        if staged:
+            projects.add(project, staged, batch)
     return len(staged), skipped
 
 

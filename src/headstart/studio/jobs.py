@@ -55,25 +55,33 @@ class Jobs:
         with self._lock:
             if self._now is not None:
                 raise Refused("job-there", 409, {"project": self._now["project"]})
-            with self._journal.write():
-                number = self._journal.run(
-                    "INSERT INTO jobs (project, kind, spec, state, message, document, begun) "
-                    "VALUES (?, ?, ?, 'running', '', '{}', ?)",
-                    project,
-                    kind,
-                    journal.told(spec),
-                    time.time(),
+            try:
+                with self._journal.write():
+                    number = self._journal.run(
+                        "INSERT INTO jobs (project, kind, spec, state, message, document, begun) "
+                        "VALUES (?, ?, ?, 'running', '', '{}', ?)",
+                        project,
+                        kind,
+                        journal.told(spec),
+                        time.time(),
+                    )
+                    self._cancelled, self._progress = False, {"phase": "open"}
+                    # known before the journal is let go, so that whoever moves pictures next sees it
+                    self._now = {"id": number, "project": project, "kind": kind, "run": spec.get("run", "")}
+                child = subprocess.Popen(
+                    # -P: a file in the folder where the studio was started must not pass for a library
+                    [sys.executable, "-P", "-m", "headstart.studio.work"],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                    encoding="utf-8",
+                    errors="replace",  # a library may print anything
+                    start_new_session=True,  # Ctrl-C on the terminal is for the studio
                 )
-            child = subprocess.Popen(
-                [sys.executable, "-m", "headstart.studio.work"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-                encoding="utf-8",
-                start_new_session=True,  # Ctrl-C on the terminal is for the studio
-            )
-            self._child, self._cancelled, self._progress = child, False, {"phase": "open"}
-            self._now = {"id": number, "project": project, "kind": kind, "run": spec.get("run", "")}
+            except BaseException:
+                self._now = None
+                raise
+            self._child = child
             assert child.stdin is not None  # noqa: S101  asked for above
             with suppress(BrokenPipeError):  # then its end tells why
                 child.stdin.write(json.dumps({"kind": kind} | spec) + "\n")
@@ -84,9 +92,9 @@ class Jobs:
         return number
 
     def now(self) -> dict[str, Any] | None:
-        """The job at work and how far it is."""
-        with self._lock:
-            return None if self._now is None else {**self._now, "state": "running", **self._progress}
+        """The job at work and how far it is. Waits for nobody: the page's event loop asks, too."""
+        now, more = self._now, self._progress
+        return None if now is None else {**now, "state": "running", **more}
 
     def last(self, project: str, kind: str) -> dict[str, Any] | None:
         """The last job of a kind that has ended, with what it found."""
@@ -114,9 +122,12 @@ class Jobs:
         return None if row is None else {"at": row["ended"], **json.loads(row["document"])}
 
     def is_reading(self, project: str) -> bool:
-        """Whether a job is at work on the pictures of this project."""
-        with self._lock:
-            return self._now is not None and self._now["project"] == project and self._now["kind"] in READS
+        """Whether a job is at work on the pictures of this project.
+
+        Takes no lock: who asks holds the journal, and who holds the lock here may be waiting for that.
+        """
+        now = self._now
+        return now is not None and now["project"] == project and now["kind"] in READS
 
     def cancel(self, number: int) -> None:
         """End a job; what it has encoded stays known."""
@@ -137,33 +148,48 @@ class Jobs:
             self._follower.join(GRACE_S)  # it writes down what became of the job
 
     def _follow(self, child: "subprocess.Popen[str]", number: int) -> None:
-        """Read what the child tells until it ends."""
+        """Read what the child tells until it ends, and write down what became of it."""
+        try:
+            last = self._last_of(child)
+            code = child.wait()
+            with self._lock:
+                if "done" in last:
+                    self._ended(number, "done", "", last["done"])
+                elif self._cancelled:
+                    self._ended(number, "cancelled", "", {})
+                elif "failed" in last:
+                    self._ended(number, "failed", last["failed"], {})
+                else:
+                    said = str(Refused("job-died", values={"code": code}))
+                    self._ended(number, "interrupted" if code == 130 else "failed", said, {})
+        finally:  # on a full disk, too: else no job could begin any more
+            child.kill()  # does nothing to one that has ended
+            if child.stdin is not None:
+                with suppress(OSError):
+                    child.stdin.close()
+            with self._lock:
+                now, self._now, self._child = self._now, None, None
+            if now:
+                self._tell({"type": "job", "job": None, "project": now["project"], "ended": number})
+
+    def _last_of(self, child: "subprocess.Popen[str]") -> dict[str, Any]:
+        """The last thing that a child told; the pages are told each step."""
         last: dict[str, Any] = {}
         assert child.stdout is not None  # noqa: S101  asked for when it was started
         with child.stdout as lines:
             for line in lines:
                 try:
-                    last = json.loads(line)
+                    found = json.loads(line)
                 except ValueError:  # a library printed something
                     continue
+                if not isinstance(found, dict):  # a number or a word of a library's is JSON, too
+                    continue
+                last = found
                 if "phase" in last:
                     with self._lock:
                         self._progress = last
                     self._say()
-        code = child.wait()
-        with self._lock:
-            if "done" in last:
-                self._ended(number, "done", "", last["done"])
-            elif self._cancelled:
-                self._ended(number, "cancelled", "", {})
-            elif "failed" in last:
-                self._ended(number, "failed", last["failed"], {})
-            else:
-                said = str(Refused("job-died", values={"code": code}))
-                self._ended(number, "interrupted" if code == 130 else "failed", said, {})
-            now, self._now, self._child = self._now, None, None
-        if now:
-            self._tell({"type": "job", "job": None, "project": now["project"], "ended": number})
+        return last
 
     def _ended(self, number: int, state: str, message: str, document: dict[str, Any]) -> None:
         with self._journal.write():

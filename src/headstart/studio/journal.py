@@ -10,12 +10,13 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import RLock
 from typing import Any
 
 from headstart.errors import Misuse, OutputError
+from headstart.files import reason
 
 FILE = ".studio.sqlite"
 MIGRATIONS = (
@@ -54,6 +55,8 @@ class Journal:
         """
         self.lock = RLock()
         try:
+            with suppress(FileExistsError):  # one that is there is not opened: closing it would end locks
+                (root / FILE).touch(0o600, exist_ok=False)  # the token will stand in it
             self._db = sqlite3.connect(
                 root / FILE, timeout=0.5, isolation_level=None, check_same_thread=False
             )
@@ -62,7 +65,7 @@ class Journal:
             self._db.execute("BEGIN EXCLUSIVE")
             self._migrate(root)
             self._db.execute("COMMIT")
-            (root / FILE).chmod(0o600)  # the token stands in it
+            (root / FILE).chmod(0o600)  # it may have come from elsewhere
         except sqlite3.OperationalError as error:
             if "locked" in str(error):
                 raise Misuse(
@@ -70,6 +73,10 @@ class Journal:
                     "have a studio of its own: headstart studio FOLDER"
                 ) from error
             raise OutputError(f"{root / FILE} cannot be used: {error}. Choose another folder.") from error
+        except OSError as error:
+            raise OutputError(
+                f"{root / FILE} cannot be used: {reason(error)}. Choose another folder."
+            ) from error
         except sqlite3.DatabaseError as error:
             raise OutputError(f"{root / FILE} is damaged: {error}. Move it away; pictures stay.") from error
 
@@ -90,10 +97,11 @@ class Journal:
             self._db.execute("BEGIN")
             try:
                 yield
+                self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if self._db.in_transaction:  # a full disk may have ended it, or have refused to keep it
+                    self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
 
     def run(self, statement: str, *values: Any) -> int:
         """Carry out one statement; the id of a new row."""

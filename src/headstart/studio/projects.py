@@ -238,11 +238,11 @@ class Projects:
                     continue
                 place = f"{PICTURES}/{name}" if name else UNLABELLED
                 if to is None:
-                    moves += [(f"{place}/{one}", f"{bin_place}/{name or UNLABELLED}/{one}") for one in own]
+                    moves += [(f"{place}/{one}", f"{bin_place}/{place}/{one}") for one in own]
                 else:
                     target = self.class_folder(project, to)
                     goal = f"{PICTURES}/{to}" if to else UNLABELLED
-                    taken = {dst for _, dst in moves}
+                    taken = [dst for _, dst in moves]
                     moves += self._into(own, base / place, place, target, goal, taken)
             if not moves:
                 raise Refused("nothing-chosen")
@@ -285,11 +285,11 @@ class Projects:
                 raise Refused("undo-done", 409)
             project = str(row["project"])
             base = self.base(project) if project else self.root
-            if project:
-                self._quiet(project)
             moves = self.journal.rows(
                 "SELECT * FROM moves WHERE change = ? AND state = 'done' ORDER BY id DESC", change
             )
+            for busy in [project] if project else [str(move["dst"]) for move in moves]:
+                self._quiet(busy)
             self._nothing_built(row, [str(move["dst"]) for move in moves])
             for move in moves:
                 place = base / move["dst"]
@@ -307,11 +307,13 @@ class Projects:
                 parent, _, name = back.rpartition("/")
                 before = f"{parent}/" if parent else ""
 
-                def is_taken(own: str, before: str = before) -> bool:
-                    return before + own in taken or os.path.lexists(base / (before + own))
+                place = base / move["dst"]
+
+                def is_taken(own: str, before: str = before, place: Path = place) -> bool:
+                    return (before + own).casefold() in taken or _is_other(place, base / (before + own))
 
                 goal = before + free(name, is_taken)
-                taken.add(goal)
+                taken.add(goal.casefold())
                 plan.append((goal, move["id"]))
             with self.journal.write():
                 self.journal.many("UPDATE moves SET src = ?, state = 'reverting' WHERE id = ?", plan)
@@ -356,15 +358,15 @@ class Projects:
         taken: Iterable[str] = (),
     ) -> list[Move]:
         """Moves of pictures between classes, each to a name that is free there."""
-        used = set(taken)
+        used = {path.casefold() for path in taken}
         moves = []
         for picture in own:
 
             def is_taken(name: str) -> bool:
-                return f"{after}/{name}" in used or os.path.lexists(target / name)
+                return f"{after}/{name}".casefold() in used or os.path.lexists(target / name)
 
             goal = f"{after}/{free(picture.rpartition('/')[2], is_taken)}"
-            used.add(goal)
+            used.add(goal.casefold())
             if os.path.lexists(source / picture):
                 moves.append((f"{before}/{picture}", goal))
         return moves
@@ -526,15 +528,22 @@ class Projects:
 
 def _rename(src: Path, dst: Path) -> None:
     """Move, if it is not done yet; nothing is ever written over."""
-    there = os.path.lexists(dst)
     if not os.path.lexists(src):
-        if there:
+        if os.path.lexists(dst):
             return
         raise FileNotFoundError(2, os.strerror(2), str(src))
-    if there:
+    if _is_other(src, dst):
         raise FileExistsError(17, os.strerror(17), str(dst))
     dst.parent.mkdir(parents=True, exist_ok=True)
     src.rename(dst)
+
+
+def _is_other(src: Path, dst: Path) -> bool:
+    """Whether something else than `src` lies at `dst`: many disks find a name in other capitals, too."""
+    if not os.path.lexists(dst):
+        return False
+    is_twin = src.parent == dst.parent and src.name.casefold() == dst.name.casefold()
+    return not (is_twin and os.path.samestat(src.lstat(), dst.lstat()))
 
 
 def _class_in(path: str) -> str | None:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import secrets
 import socket
 import time
 import webbrowser
@@ -58,9 +59,11 @@ def run(
     except BaseException:
         listening.close()
         raise
-    app: Any = Guard(create(studio), token=studio.journal.token, host=host, port=number)
+    # a browser is started with its link, which every user of the machine can see: that one is good for once
+    once = secrets.token_urlsafe(32) if browser else None
+    app: Any = Guard(create(studio), token=studio.journal.token, host=host, port=number, once=once)
     shown = f"[{host}]" if ":" in host else host
-    link = f"http://{shown}:{number}/?token={studio.journal.token}"
+    site = f"http://{shown}:{number}"
     settings = uvicorn.Config(
         app,
         log_level="error",
@@ -80,9 +83,9 @@ def run(
     server = Server(settings)
 
     def ready() -> None:
-        on_ready(link)
-        if browser:
-            webbrowser.open(link)
+        on_ready(f"{site}/?token={studio.journal.token}")
+        if once is not None:
+            webbrowser.open(f"{site}/?token={once}")
 
     Thread(target=_when_started, args=(server, ready), daemon=True).start()
     try:

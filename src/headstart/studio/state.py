@@ -1,6 +1,7 @@
 """What a page shows, as JSON: read from the folders each time, so that it is what is there."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from headstart.export import names
@@ -19,7 +20,11 @@ def shelf(projects: Projects, runs: Runs) -> list[dict[str, Any]]:
 
 
 def _card(projects: Projects, runs: Runs, project: str) -> dict[str, Any]:
-    held = _held(projects, project)
+    held: dict[str, list[Picture]] = {}
+    last: list[str] = []
+    with suppress(PermissionError):  # its page says what may not be read; the other projects are to be had
+        held = _held(projects, project)
+        last = runs.names(project)
     full = [(name, own) for name, own in held.items() if own]
     cover = [
         {"class": name, "name": own[at].name, "v": own[at].version}
@@ -27,7 +32,6 @@ def _card(projects: Projects, runs: Runs, project: str) -> dict[str, Any]:
         for name, own in full
         if at < len(own)
     ]
-    last = runs.names(project)
     return {
         "name": project,
         "revision": projects.journal.revision(project),
@@ -50,7 +54,7 @@ def whole(projects: Projects, runs: Runs, jobs: Jobs, project: str) -> dict[str,
         "revision": revision,
         "folder": str(base),
         "classes": [{"name": name, "pictures": _told(own)} for name, own in held.items()],
-        "unlabelled": _told(folders.pictures(base / UNLABELLED)),
+        "unlabelled": _told(folders.pictures(base / UNLABELLED, open_only=True)),
         "runs": runs.summaries(project),
         "changes": projects.changes(project),
         "bin": folders.size(base / BIN),
@@ -65,7 +69,10 @@ def whole(projects: Projects, runs: Runs, jobs: Jobs, project: str) -> dict[str,
 
 def _held(projects: Projects, project: str) -> dict[str, list[Picture]]:
     base = projects.base(project)
-    return {name: folders.pictures(base / folders.PICTURES / name) for name in projects.classes(project)}
+    return {
+        name: folders.pictures(base / folders.PICTURES / name, open_only=True)
+        for name in projects.classes(project)
+    }
 
 
 def _told(own: list[Picture]) -> list[list[str]]:

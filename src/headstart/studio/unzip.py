@@ -5,12 +5,17 @@ counted is what comes out, not what the archive says would. Links, encrypted fil
 are not opened. An archive that is over a limit is refused whole.
 """
 
+import io
+import lzma
 import os
 import stat
+import unicodedata
 import zipfile
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 from headstart.data.walk import PICTURE_SUFFIXES
 from headstart.studio.refused import Refused
@@ -19,7 +24,12 @@ LIMIT_OUT = 8 << 30  # bytes that one archive may become
 RATIO = 100  # times larger than the archive, from FREE bytes on: pictures hardly shrink
 FREE = 64 << 20
 ENTRIES = 100_000  # that are looked at
+LISTING = 32 << 20  # bytes of an archive's own list of its files: each would become an object first
 PIECE = 1 << 20
+DAMAGED = (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, zlib.error, lzma.LZMAError, ValueError)
+
+_Asked = TypeVar("_Asked")
+_Got = TypeVar("_Got")
 
 
 @dataclass(frozen=True)
@@ -37,15 +47,24 @@ def unzip(archive: Path, place: Path, *, most: int, limit_bytes: int) -> tuple[l
         Refused: it is no archive, is damaged, or is over a limit; the message says which.
     """
     try:
-        with zipfile.ZipFile(archive) as opened:
+        with _Archive(archive.open("rb", buffering=0)) as file, zipfile.ZipFile(file) as opened:
             entries = opened.infolist()
             if len(entries) > ENTRIES:
-                raise Refused("zip-entries", 413, {"n": f"{len(entries):,}", "most": f"{ENTRIES:,}"})
+                raise Refused("zip-entries", 413, {"most": f"{ENTRIES:,}"})
             return _all(opened, entries, place, _Budget(archive.stat().st_size), (most, limit_bytes))
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, zlib.error, ValueError) as error:
+    except DAMAGED as error:
         raise Refused("zip-damaged", 415) from error
     except (NotImplementedError, RuntimeError) as error:  # an odd compression, or a password
         raise Refused("zip-odd", 415) from error
+
+
+class _Archive(io.BufferedReader):
+    """An open archive whose list of files, the one thing that is read at once, may not be endless."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > LISTING:
+            raise Refused("zip-entries", 413, {"most": f"{ENTRIES:,}"})
+        return super().read(size)
 
 
 class _Budget:
@@ -94,7 +113,7 @@ def _passed_over(entry: zipfile.ZipInfo, path: str) -> str:
     mode = entry.external_attr >> 16
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
         return "link"
-    if ".." in parts or path.startswith("/") or ":" in path or any(not c.isprintable() for c in path):
+    if ".." in parts or path.startswith("/") or ":" in path or any(map(_is_no_text, path)):
         return "path"
     if any(part[0] == "." or part.casefold() == "__macosx" for part in parts):
         return "hidden"
@@ -105,13 +124,18 @@ def _passed_over(entry: zipfile.ZipInfo, path: str) -> str:
     return ""
 
 
+def _is_no_text(c: str) -> bool:
+    """Control signs and ends of lines. Good names have spaces of all kinds; what is odd, `names` cleans."""
+    return unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp")
+
+
 def _copy(
     opened: zipfile.ZipFile, entry: zipfile.ZipInfo, goal: Path, limit_bytes: int, budget: _Budget
 ) -> bool:
     """Unpack one file piece by piece; False, and nothing left, where it is too large."""
     size = 0
-    with opened.open(entry) as source, goal.open("xb") as target:
-        while piece := source.read(PIECE):
+    with _sound(opened.open, entry) as source, goal.open("xb") as target:
+        while piece := _sound(source.read, PIECE):
             size += len(piece)
             budget.take(len(piece))
             if size > limit_bytes:
@@ -122,3 +146,11 @@ def _copy(
     if size > limit_bytes:
         goal.unlink()
     return size <= limit_bytes
+
+
+def _sound(read: Callable[[_Asked], _Got], what: _Asked) -> _Got:
+    """What reading brings; bz2 calls damage an OSError, as if the disk had failed."""
+    try:
+        return read(what)
+    except OSError as error:
+        raise zipfile.BadZipFile(str(error)) from error

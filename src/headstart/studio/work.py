@@ -1,6 +1,6 @@
 """The child process that does the long work: reads one JSON line, tells its progress in JSON lines, ends.
 
-    python -m headstart.studio.work
+    python -P -m headstart.studio.work
 
 Its stdin stays open as long as the studio lives. When it closes, be it that the studio was killed, the child
 ends at once: nothing is left running. What was encoded is kept, and a model folder is whole or absent, so
