@@ -151,7 +151,8 @@ class Shelf:
 
     def _read(self, name: str) -> Served:
         folder = self._folders[name]
-        digest = _digest(folder)  # first: a folder that is replaced now is then read once more, not never
+        # first: a folder that is replaced now is then read once more, not never; `load` tells what is no model
+        digest = _digest(folder) if (folder / model_folder.JSON).is_file() else ""
         model = model_folder.load(folder)
         engine = open_engine(model.backbone, self._device)
         lane = self._lanes.get(engine.digest)
