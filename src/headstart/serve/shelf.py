@@ -151,7 +151,7 @@ class Shelf:
 
     def _read(self, name: str) -> Served:
         folder = self._folders[name]
-        # first: a folder that is replaced now is then read once more, not never; `load` tells what is no model
+        # first: a folder replaced meanwhile is then read once more, not never; `load` tells what is no model
         digest = _digest(folder) if (folder / model_folder.JSON).is_file() else ""
         model = model_folder.load(folder)
         engine = open_engine(model.backbone, self._device)
