@@ -40,15 +40,20 @@ class Commands(click.Group):
         return command
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
+HELP = """A folder of labelled pictures becomes an honest, saved classifier.
+
+\b
+headstart train photos/                   photos/ holds one folder per class
+headstart predict photos-model new.jpg
+"""
+
+
+@click.group(
+    cls=Commands, help=HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80}
+)
 @click.version_option(VERSION, prog_name="headstart")
 def group() -> None:
-    r"""A folder of labelled pictures becomes an honest, saved classifier.
-
-    \b
-    headstart train photos/                   photos/ holds one folder per class
-    headstart predict photos-model new.jpg
-    """
+    """All commands."""
 
 
 def main() -> None:
