@@ -29,7 +29,8 @@ HEADLINES = (  # how claims begin that stand in the README
     "sets on which", "backbone chosen",
     "far unknowns", "near unknowns", "known pictures", "area of", "report, trust",
     "suspects", "planted",
-    "killed", "pictures on which", "check beside", "disk full", "serve", "studio killed", "labels that", "pictures of ten",
+    "killed", "pictures on which", "check beside", "disk full", "serve", "studio killed", "labels that",
+    "pictures of ten",
 )  # fmt: skip
 SIGNS = {">=": "≥", "<=": "≤", "==": "="}
 
