@@ -420,6 +420,7 @@ def test_an_address_that_is_taken_is_told(folder: Path) -> None:
 # -- what is written ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed: apt-get install curl")
 def test_the_docs_examples_run(folder: Path, parted: Path, tmp_path: Path) -> None:
     page = (ROOT / "docs" / "serve.md").read_text(encoding="utf-8")
     blocks = [block for block in BLOCK.findall(page) if "http://127.0.0.1:8000/" in block[1]]
