@@ -104,8 +104,11 @@ def judged(model: Any, folder: Path, data: Path) -> dict[str, Any]:
     files = [data / one.path for one in parts]
     truth = np.array([model.classes.index(one.label) for one in parts])
     groups = np.unique([one.group for one in parts], return_inverse=True)[1]
-    wanted = np.array([list(one.probabilities.values()) for one in model.predict(files)])
-    found: dict[str, Any] = {"n": len(parts), "precision": open_engine(model.backbone).precision}
+    precision = open_engine(model.backbone).precision
+    exactly = "cpu" if precision == "f32" else "torch"  # exports compute in float32, see docs/export.md
+    answers = model.predict(files, device=exactly)
+    wanted = np.array([list(one.probabilities.values()) for one in answers])
+    found: dict[str, Any] = {"n": len(parts), "precision": precision}
     for form in (*EXACT, INT8):
         exact = form != INT8
         done = package.export(folder, to=form, data=data, max_loss=None if exact else 1.0)

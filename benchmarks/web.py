@@ -49,14 +49,15 @@ def measure(asked: Options) -> Iterator[Result]:
         ]
         ten = [data / held[int(at)] for at in np.linspace(0, len(held) - 1, ASKED)]
         many = [data / held[at % len(held)] for at in range(20 if asked.quick else MANY)]
-        wanted = list(model.predict(ten))
+        precision = open_engine(model.backbone).precision
+        exactly = "cpu" if precision == "f32" else "torch"  # the page computes in float32, see docs/export.md
+        wanted = list(model.predict(ten, device=exactly))
         with _page(chromium, folder) as (page, started):
             said, _ = _answers(page, ten)
             took = [1000 * _answers(page, many)[1] / len(many) for _ in range(runs)]
         sizes = {
             str(file.relative_to(folder)): file.stat().st_size for file in folder.rglob("*") if file.is_file()
         }
-        precision = open_engine(model.backbone).precision
     gaps = [
         max(abs(own["probabilities"][name] - share) for name, share in one.probabilities.items())
         for own, one in zip(said, wanted, strict=True)
