@@ -372,7 +372,7 @@ def facts(page: bytes) -> dict[str, Any]:
 
 def test_a_report_made_anew_tells_the_answers_of_the_model(folder: Path, parted: Path) -> None:
     model = load(folder)
-    page = remake(folder, parted)
+    page = remake(folder, parted).page
     told = facts(page)
     assert told["classes"] == list(model.classes)
     judged = {one["f"]: one for one in told["pics"] if "a" in one}
@@ -385,7 +385,7 @@ def test_a_report_made_anew_tells_the_answers_of_the_model(folder: Path, parted:
         assert thousandth == round(1000 * answer.probability)
         assert model.classes[judged[part.path]["t"]] == part.label
         assert len(judged[part.path]["g"]) == 5
-    assert page == remake(folder, parted)
+    assert page == remake(folder, parted).page
 
 
 def test_of_equal_files_in_two_parts_each_keeps_its_own(parted: Path, tmp_path: Path) -> None:
@@ -395,23 +395,77 @@ def test_of_equal_files_in_two_parts_each_keeps_its_own(parted: Path, tmp_path: 
     shutil.copy(pictures / "train" / "blue" / "0000.png", pictures / "test" / "blue" / "copy.png")
     model = train(pictures, out=tmp_path / "copied-model")
     assert model.report["leaked"] >= 1
-    judged = {one["f"] for one in facts(remake(tmp_path / "copied-model", pictures))["pics"] if "a" in one}
+    judged = {
+        one["f"] for one in facts(remake(tmp_path / "copied-model", pictures).page)["pics"] if "a" in one
+    }
     assert "test/blue/copy.png" in judged
     assert "train/blue/0000.png" not in judged
 
 
-def test_out_of_fold_answers_are_told_where_no_test_part_is(tmp_path: Path) -> None:
+def test_moved_and_renamed_pictures_keep_their_parts(parted: Path, tmp_path: Path) -> None:
+    """Also where one content lies in both parts, and the parts are named in other words."""
+    learn, judge = tmp_path / "learn", tmp_path / "judge"
+    shutil.copytree(parted / "train", learn)
+    shutil.copytree(parted / "test", judge)
+    shutil.copy(learn / "blue" / "0000.png", judge / "blue" / "copy.png")
+    shutil.copy(learn / "red" / "0000.png", learn / "red" / "again.png")
+    out = tmp_path / "moved-model"
+    train(learn, test=judge, out=out)
+    before = {one["f"]: one["a"] for one in facts(remake(out, learn, test=judge).page)["pics"] if "a" in one}
+    assert len(before) == 19
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    learn.rename(elsewhere / "a")
+    judge.rename(elsewhere / "b")
+    (elsewhere / "b" / "blue" / "copy.png").rename(elsewhere / "b" / "blue" / "0-renamed.png")
+    shutil.copy(elsewhere / "a" / "red" / "0000.png", elsewhere / "a" / "red" / "third.png")  # takes no part
+    anew = remake(out, elsewhere / "a", test=elsewhere / "b")
+    after = {one["f"]: one["a"] for one in facts(anew.page)["pics"] if "a" in one}
+    assert after.keys() == {str(file) for file in (elsewhere / "b").rglob("*.*")}
+    assert sorted(map(str, after.values())) == sorted(map(str, before.values()))
+    assert anew.notes == ()
+    seen = anew.page.decode()
+    assert f"<code>{learn}" not in seen, "findings name today's places"
+    assert f"<code>{elsewhere / 'b' / 'blue' / '0-renamed.png'}" in seen
+
+    page = out / "report.html"
+    good = page.read_bytes()
+    with pytest.raises(Misuse, match=r"holds 0 of the 19 pictures that are the test part .*--test DATA"):
+        group.main(["report", str(out), "--data", str(elsewhere / "a")], standalone_mode=False)
+    with pytest.raises(Misuse, match=r"holds \d of the 37 pictures that are the train part .*the same data"):
+        remake(out, elsewhere / "b")
+    assert page.read_bytes() == good
+
+    (elsewhere / "b" / "blue" / "0-renamed.png").unlink()
+    (elsewhere / "a" / "green" / "0000.png").write_bytes(b"no picture")
+    told = run("report", out, "--data", elsewhere / "a", "--test", elsewhere / "b", "--json")
+    assert told.exit_code == 0, told.output
+    (said,) = json.loads(told.stdout)["notes"]
+    assert said.startswith("2 of the 56 pictures")
+    assert said.split(":")[0] in told.stderr.replace("\n", " ")
+    assert said.encode() in page.read_bytes()
+
+
+def test_out_of_fold_answers_are_told_where_no_test_part_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each picture is answered by a fit without it, so a mislabelled one is not called by its label."""
     pictures = make.folder(tmp_path / "few", dict.fromkeys(("blue", "red"), 14), jitter=6)
     (pictures / "blue" / "0000.png").rename(pictures / "red" / "was-blue.png")
     out = tmp_path / "few-model"
     model = train(pictures, out=out)
     assert model.report["cv"]
-    told = facts(remake(out, pictures))
+    told = facts(remake(out, pictures).page)
     judged = {one["f"]: one for one in told["pics"] if "a" in one}
     assert len(judged) == 28
     planted = judged["red/was-blue.png"]
     assert told["classes"][planted["a"][0][0]] == "blue"
+    monkeypatch.setattr("headstart.report.anew.is_trained", lambda _: True)
+    trained = remake(out, pictures)
+    assert not [one for one in facts(trained.page)["pics"] if "a" in one]
+    (said,) = trained.notes
+    assert "are left out: the network was trained on all of these pictures" in said
+    assert said.encode() in trained.page
 
 
 def run(*words: object) -> Any:
@@ -433,7 +487,7 @@ def test_the_command_makes_and_finds_the_report(folder: Path, parted: Path) -> N
     found = run("report", folder)
     assert found.stdout.strip() == str(folder / "report.html")
     load(folder)  # a report beside it changes nothing
-    with pytest.raises(Misuse, match="none of the pictures"):
+    with pytest.raises(Misuse, match="holds 0 of the 36 pictures that are the train part"):
         remake(folder, make.folder(folder.parent / "others", {"blue": 3, "green": 3, "red": 3}, first=500))
     (folder / "report.html").write_bytes(by_train)
 
