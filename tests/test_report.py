@@ -489,6 +489,11 @@ def test_the_command_makes_and_finds_the_report(folder: Path, parted: Path) -> N
     load(folder)  # a report beside it changes nothing
     with pytest.raises(Misuse, match="holds 0 of the 36 pictures that are the train part"):
         remake(folder, make.folder(folder.parent / "others", {"blue": 3, "green": 3, "red": 3}, first=500))
+    (folder / "report.html").unlink()
+    weights = (folder / "weights.safetensors").stat()
+    train(parted, out=folder)
+    assert (folder / "report.html").read_bytes() == remake(folder, parted).page, "a known model gets it again"
+    assert (folder / "weights.safetensors").stat() == weights
     (folder / "report.html").write_bytes(by_train)
 
 

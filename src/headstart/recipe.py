@@ -26,7 +26,7 @@ from headstart.engines import open_engine
 from headstart.errors import Misuse, OutputExists, TooFewExamples
 from headstart.evaluate import judge, softmax
 from headstart.features.extract import OnStep, quiet
-from headstart.files import check_free, digest_bytes, digest_file
+from headstart.files import check_free, digest_bytes, digest_file, write_whole
 from headstart.finetune.wish import NEVER, Material, OnEpoch, silent, wish
 from headstart.heads._choose import Fitted, choose
 from headstart.heads._cross_validate import cross_validate, frozen
@@ -38,7 +38,7 @@ from headstart.model.build import build
 from headstart.model.model import Model
 from headstart.model.unknown import FALSE_REJECTION
 from headstart.race import ENOUGH
-from headstart.report import write
+from headstart.report import remake, write
 from headstart.trust import NOBODY, examine
 from headstart.trust.evidence import Evidence, Judged
 from headstart.values import Evaluation, Examples, Features, Ints
@@ -82,8 +82,8 @@ def train(
     last, all, a number of last stages, or auto, which takes a depth only where it is better on pictures kept
     for that. `freeze_to` names the deepest stage that stays frozen instead. `augment` (none, light, strong),
     `epochs` (at most) and `budget_s` (seconds for tuning) bound it. A network from scratch is trained whole.
-    `force` replaces a model that is there; the very model that would be made again is returned as it is. The
-    same data, options and machine give the same bits.
+    `force` replaces a model that is there; the very model that would be made again is returned as it is, its
+    report made anew where that was removed. The same data, options and machine give the same bits.
 
     Raises:
         NoData, Misuse: asked wrongly, see the message.
@@ -117,6 +117,10 @@ def train(
     found = apply(fixes, found) if fixes else found
     options |= {"fix": fixes.digest() if fixes else None, "data": _fingerprint(found.examples)}
     if not force and (there := same(out, found, options)):
+        page = out / model_folder.REPORT
+        if report and not page.is_file():
+            anew = remake(out, data, test=test, device=device, limit_px=limit_px, on_step=on_step)
+            write_whole(page, anew.page)
         return there
     target = _target(out, force=force, fixed=fix is not None)
     heads.load_beside()
@@ -233,9 +237,10 @@ def train(
     beside = {model_folder.SUSPECTS: written(fixes.rows())} if fixes else {}
     if trust:
         started = time.perf_counter()
-        page = write(model, engine, features, examples, parts, fitted, limit_px=limit_px)
-        rest = fixes.rows() if fixes else []
-        beside = {model_folder.SUSPECTS: written([*trust.suspects, *rest]), model_folder.REPORT: page}
+        beside = {
+            model_folder.SUSPECTS: written([*trust.suspects, *(fixes.rows() if fixes else [])]),
+            model_folder.REPORT: write(model, engine, features, examples, parts, fitted, limit_px=limit_px),
+        }
         ended = time.perf_counter()
         document["seconds"] |= {"report": round(ended - started, 4), "total": round(ended - begin, 4)}
     model_folder.save(model, target, replace=force, beside=beside)
