@@ -30,11 +30,13 @@ from headstart.files import cache_folder
 from headstart.model.folder import load
 from headstart.recipe import train
 from headstart.report import Material, remake, render
+from headstart.report.anew import _as_of_now
 from headstart.report.compared import compared
 from headstart.report.layout import layout
 from headstart.report.markup import script_json
 from headstart.report.sections import is_web, of_so_many
 from headstart.report.thumbs import MOST_BYTES, thumbs
+from headstart.values import Finding
 
 HOSTILE = (
     "<script>window.hacked = 1</script>",
@@ -446,6 +448,23 @@ def test_moved_and_renamed_pictures_keep_their_parts(parted: Path, tmp_path: Pat
     assert said.startswith("2 of the 56 pictures")
     assert said.split(":")[0] in told.stderr.replace("\n", " ")
     assert said.encode() in page.read_bytes()
+
+
+def test_what_a_report_names_is_named_as_of_now() -> None:
+    findings = [{"kind": "leak", "path": "a", "others": ["b", "c"]}, {"kind": "imbalance", "path": "x"}]
+    trust = {"suspects": {"estimated": 1, "rows": [{"path": "a"}]}, "weak": [{"paths": ["c", "b"]}]}
+    report = {"data": {"files": 3, "findings": findings}, "trust": trust}
+    told = _as_of_now(report, {"a": "A", "b": "B"}, [Finding("ignored", "data", "lacks one", "note")])
+    noted, leak, other = told["data"]["findings"]
+    assert (noted["message"], leak["path"], leak["others"], other) == (
+        "lacks one",
+        "A",
+        ["B", "c"],
+        findings[1],
+    )
+    assert told["trust"]["suspects"] == {"estimated": 1, "rows": [{"path": "A"}]}
+    assert told["trust"]["weak"] == [{"paths": ["c", "B"]}]
+    assert (report["data"]["findings"], report["trust"]) == (findings, trust)
 
 
 def test_out_of_fold_answers_are_told_where_no_test_part_is(
