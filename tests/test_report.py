@@ -150,7 +150,8 @@ def compared_page(names: tuple[str, ...]) -> Seen:
     side = {"accuracy": 0.8, "accuracy_ci95": [0.6, 0.9], "only": [names[2]]}
     document = {
         "a": side | {"model": names[0]}, "b": side | {"model": names[1]}, "n": 2, "pictures": "told",
-        "left_out": 1, "gain": 0.0, "gain_ci95": [-0.2, 0.2], "p": 1.0, "verdict": f"{names[1]} is better",
+        "left_out": 1, "left_out_why": {"that cannot be read": 1},
+        "gain": 0.0, "gain_ci95": [-0.2, 0.2], "p": 1.0, "verdict": f"{names[1]} is better",
         "per_class": [{"class": names[0], "n": 2, "a": 1, "b": 1, "won": 1, "lost": 0}],
         "changes": [
             {"path": names[2], "truth": names[0], "a": names[1], "a_probability": 0.9, "b": names[0],
@@ -526,6 +527,7 @@ def test_a_model_differs_from_itself_in_nothing(folder: Path, parted: Path) -> N
     named = json.loads(run("diff", folder, folder, parted, "--json").stdout)
     assert named["n"] == 18
     assert named["left_out"] == 36
+    assert named["left_out_why"] == {"that one of them has learnt from": 36}
     assert named["a"]["accuracy"] == kept["a"]["accuracy"] == load(folder).report["test"]["accuracy"]
 
 
@@ -577,6 +579,36 @@ def test_models_of_other_classes_are_compared_on_the_common_ones(folder: Path, t
     train(one, out=tmp_path / "none-model")
     with pytest.raises(Misuse, match="0 classes in common"):
         group.main(["diff", str(folder), str(tmp_path / "none-model")], standalone_mode=False)
+
+
+def test_pictures_that_are_not_judged_are_counted_by_reason(
+    folder: Path, parted: Path, tmp_path: Path
+) -> None:
+    """Also a test picture of both that one of them had a copy of in its training part."""
+    copied = tmp_path / "copied"
+    shutil.copytree(parted, copied)
+    shutil.copy(copied / "test" / "blue" / "0012.png", copied / "train" / "blue" / "copy.png")
+    train(copied, out=tmp_path / "copied-model", report=False)
+    make.folder(copied / "test", {"violet": 2})
+    make.folder(copied / "train", {"violet": 3})
+    (copied / "test" / "red" / "broken.png").write_bytes(b"no picture")
+    (copied / "test" / "beside.txt").write_bytes(b"no picture")
+    (copied / "test" / "beside.png").write_bytes((copied / "test" / "red" / "0012.png").read_bytes())
+    models = folder, tmp_path / "copied-model"
+    kept = json.loads(run("diff", *models, "--json").stdout)
+    named = json.loads(run("diff", *models, copied, "--json").stdout)
+    assert kept["n"] == named["n"] == 17
+    assert kept["left_out_why"] == {"that one of them has learnt from": 1}
+    assert named["left_out_why"] == {
+        "that one of them has learnt from": 36 + 2,
+        "of classes that not both know": 5,
+        "that cannot be read": 1,
+        "passed over in the data": 1,
+    }
+    assert named["left_out"] == 45
+    shown = run("diff", *models, copied)
+    assert "45 pictures left out: 38 that one of them has learnt from, 5 of classes" in shown.stdout
+    assert max(map(len, shown.stdout.splitlines())) <= 80
 
 
 # In a real browser
