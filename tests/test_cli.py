@@ -23,9 +23,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from headstart.cli import main
-from headstart.cli.predict import _joined
+from headstart.cli.predict import _joined, _table
 from headstart.files import cache_folder
 from headstart.model.folder import load
+from headstart.model.predict import Prediction
 from headstart.recipe import train
 
 WIDTH = 80
@@ -230,6 +231,28 @@ def test_sets_grow_with_what_is_asked(
         said = call(capfd, "predict", model, *some, "--json", "--sets", share)
         sizes.append(sum(len(one["set"]) for one in said.json()["predictions"]))
     assert sizes[0] < sizes[1] == 3 * len(some)
+
+
+def test_the_table_shows_the_sets_that_were_asked_for(
+    capfd: pytest.CaptureFixture[str], model: Path, some: list[str]
+) -> None:
+    assert "set:" not in call(capfd, "predict", model, *some).out
+    for share in ("0.3", "1"):
+        wanted = call(capfd, "predict", model, *some, "--json", "--sets", share).json()["predictions"]
+        lines = call(capfd, "predict", model, *some, "--sets", share).out.splitlines()
+        sets = [line.strip().removeprefix("set: ").split(", ") for line in lines if "set: " in line]
+        assert sets == [one["set"] for one in wanted]
+
+
+def test_a_set_of_many_classes_stays_within_the_width(capfd: pytest.CaptureFixture[str]) -> None:
+    names = tuple(f"a-class with a name {at}" for at in range(40))
+    shares = dict.fromkeys(names, 0.025)
+    one = Prediction("one.jpg", None, names[0], 0.025, shares, unknown=False, unknown_score=0.0, set=names,
+                     title="", url="")  # fmt: skip
+    _table(one, 1, first=False, sets=True)
+    lines = capfd.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert " ".join(line.strip() for line in lines[1:]) == f"set: {', '.join(names)}"
 
 
 def test_folders_patterns_and_stdin_give_the_same(

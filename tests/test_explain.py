@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
 
+import make
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -14,6 +15,7 @@ from PIL import Image
 from headstart import backbones, heads
 from headstart.backbones.weights import with_bytes
 from headstart.cli import group
+from headstart.data.scan import scan
 from headstart.engines import open_engine
 from headstart.errors import Misuse, OutputExists, UnreadablePicture
 from headstart.explain import Explanation, explain, quick
@@ -362,7 +364,7 @@ def test_the_page_escapes_what_users_name(tmp_path: Path, data: Path) -> None:
     file = tmp_path / f"{evil}.png"
     file.write_bytes((data / "plain" / "001.png").read_bytes())
     found = explain(own, file, device="torch")
-    save(found, tmp_path / "out", data=place)
+    save(found, tmp_path / "out", pictures=scan(place).examples.files())
     page = (tmp_path / "out" / PAGE).read_text(encoding="utf-8")
     tags = Tags(page).tags
     assert evil not in page
@@ -380,12 +382,20 @@ def test_the_page_shows_the_nearest_only_where_they_are(why: Explanation, data: 
     save(why, tmp_path / "out")
     files = {name: np.zeros((4, 4, 3), np.uint8) for name in
              [entry.name for entry in (tmp_path / "out").iterdir() if entry.suffix == ".png"]}  # fmt: skip
+    moved = [tmp_path / f"renamed {at}" for at in range(len(list(data.rglob("*.png"))))]
+    for old, file in zip(sorted(data.rglob("*.png")), moved, strict=True):
+        file.write_bytes(old.read_bytes())
+    changed = tmp_path / Path(why.near[0].path).name
+    changed.write_bytes(b"other content")
     count = {}
-    for name, folder in (("without", None), ("with", data), ("elsewhere", tmp_path)):
-        page = html(why, files, data=folder)
+    for name, pictures in {
+        "without": None, "with": scan(data).examples.files(), "moved": moved, "elsewhere": [changed, tmp_path]
+    }.items():  # fmt: skip
+        page = html(why, files, pictures=pictures)
         count[name] = page.count("training picture of class")
         assert (name == "elsewhere") == ("not found there" in page)
-    assert count == {"without": 0, "with": len(why.near), "elsewhere": 0}
+        assert (name == "without") == ("--data" in page)
+    assert count == {"without": 0, "with": len(why.near), "moved": len(why.near), "elsewhere": 0}
 
 
 def test_only_an_earlier_page_is_replaced(why: Explanation, tmp_path: Path) -> None:
@@ -447,7 +457,9 @@ def test_the_command_names_what_it_cannot_read_and_goes_on(
     assert [one["folder"] for one in found[1:]] == ["100-explained", "100-explained-2"]
     for one in found[1:]:
         assert all((tmp_path / one["folder"] / name).is_file() for name in one["files"])
-    told = CliRunner().invoke(group, ["explain", "toy", str(new[1]), "--device", "torch", "--out", "here"])
+    table = make.table(tmp_path / "data.csv", [(new[0], "plain"), (new[1], "marked")])
+    words = ["explain", "toy", str(new[1]), "--device", "torch", "--out", "here", "--data", str(table)]
+    told = CliRunner().invoke(group, words)
     assert told.exit_code == 0, told.output
     assert max(len(line) for line in told.stdout.splitlines()) <= 80
     assert str(Path("here") / PAGE) in told.stdout

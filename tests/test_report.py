@@ -30,11 +30,13 @@ from headstart.files import cache_folder
 from headstart.model.folder import load
 from headstart.recipe import train
 from headstart.report import Material, remake, render
+from headstart.report.anew import _as_of_now
 from headstart.report.compared import compared
 from headstart.report.layout import layout
 from headstart.report.markup import script_json
 from headstart.report.sections import is_web, of_so_many
 from headstart.report.thumbs import MOST_BYTES, thumbs
+from headstart.values import Finding
 
 HOSTILE = (
     "<script>window.hacked = 1</script>",
@@ -148,7 +150,8 @@ def compared_page(names: tuple[str, ...]) -> Seen:
     side = {"accuracy": 0.8, "accuracy_ci95": [0.6, 0.9], "only": [names[2]]}
     document = {
         "a": side | {"model": names[0]}, "b": side | {"model": names[1]}, "n": 2, "pictures": "told",
-        "left_out": 1, "gain": 0.0, "gain_ci95": [-0.2, 0.2], "p": 1.0, "verdict": f"{names[1]} is better",
+        "left_out": 1, "left_out_why": {"that cannot be read": 1},
+        "gain": 0.0, "gain_ci95": [-0.2, 0.2], "p": 1.0, "verdict": f"{names[1]} is better",
         "per_class": [{"class": names[0], "n": 2, "a": 1, "b": 1, "won": 1, "lost": 0}],
         "changes": [
             {"path": names[2], "truth": names[0], "a": names[1], "a_probability": 0.9, "b": names[0],
@@ -372,7 +375,7 @@ def facts(page: bytes) -> dict[str, Any]:
 
 def test_a_report_made_anew_tells_the_answers_of_the_model(folder: Path, parted: Path) -> None:
     model = load(folder)
-    page = remake(folder, parted)
+    page = remake(folder, parted).page
     told = facts(page)
     assert told["classes"] == list(model.classes)
     judged = {one["f"]: one for one in told["pics"] if "a" in one}
@@ -385,7 +388,7 @@ def test_a_report_made_anew_tells_the_answers_of_the_model(folder: Path, parted:
         assert thousandth == round(1000 * answer.probability)
         assert model.classes[judged[part.path]["t"]] == part.label
         assert len(judged[part.path]["g"]) == 5
-    assert page == remake(folder, parted)
+    assert page == remake(folder, parted).page
 
 
 def test_of_equal_files_in_two_parts_each_keeps_its_own(parted: Path, tmp_path: Path) -> None:
@@ -395,23 +398,96 @@ def test_of_equal_files_in_two_parts_each_keeps_its_own(parted: Path, tmp_path: 
     shutil.copy(pictures / "train" / "blue" / "0000.png", pictures / "test" / "blue" / "copy.png")
     model = train(pictures, out=tmp_path / "copied-model")
     assert model.report["leaked"] >= 1
-    judged = {one["f"] for one in facts(remake(tmp_path / "copied-model", pictures))["pics"] if "a" in one}
+    judged = {
+        one["f"] for one in facts(remake(tmp_path / "copied-model", pictures).page)["pics"] if "a" in one
+    }
     assert "test/blue/copy.png" in judged
     assert "train/blue/0000.png" not in judged
 
 
-def test_out_of_fold_answers_are_told_where_no_test_part_is(tmp_path: Path) -> None:
+def test_moved_and_renamed_pictures_keep_their_parts(parted: Path, tmp_path: Path) -> None:
+    """Also where one content lies in both parts, and the parts are named in other words."""
+    learn, judge = tmp_path / "learn", tmp_path / "judge"
+    shutil.copytree(parted / "train", learn)
+    shutil.copytree(parted / "test", judge)
+    shutil.copy(learn / "blue" / "0000.png", judge / "blue" / "copy.png")
+    shutil.copy(learn / "red" / "0000.png", learn / "red" / "again.png")
+    out = tmp_path / "moved-model"
+    train(learn, test=judge, out=out)
+    before = {one["f"]: one["a"] for one in facts(remake(out, learn, test=judge).page)["pics"] if "a" in one}
+    assert len(before) == 19
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    learn.rename(elsewhere / "a")
+    judge.rename(elsewhere / "b")
+    copied = elsewhere / "b" / "blue" / "0000.png"  # now it is called as its twin was
+    (elsewhere / "a" / "blue" / "0000.png").rename(elsewhere / "a" / "blue" / "renamed.png")
+    (elsewhere / "b" / "blue" / "copy.png").rename(copied)
+    shutil.copy(elsewhere / "a" / "red" / "0000.png", elsewhere / "a" / "red" / "third.png")  # takes no part
+    anew = remake(out, elsewhere / "a", test=elsewhere / "b")
+    after = {one["f"]: one["a"] for one in facts(anew.page)["pics"] if "a" in one}
+    assert after.keys() == {str(file) for file in (elsewhere / "b").rglob("*.*")}
+    assert sorted(map(str, after.values())) == sorted(map(str, before.values()))
+    assert anew.notes == ()
+    seen = anew.page.decode()
+    assert f"<code>{learn}" not in seen, "findings name today's places"
+    assert f"<code>{copied}" in seen
+
+    page = out / "report.html"
+    good = page.read_bytes()
+    with pytest.raises(Misuse, match=r"holds 0 of the 19 pictures that are the test part .*--test DATA"):
+        group.main(["report", str(out), "--data", str(elsewhere / "a")], standalone_mode=False)
+    with pytest.raises(Misuse, match=r"holds \d of the 37 pictures that are the train part .*the same data"):
+        remake(out, elsewhere / "b")
+    assert page.read_bytes() == good
+
+    copied.unlink()
+    (elsewhere / "a" / "green" / "0000.png").write_bytes(b"no picture")
+    told = run("report", out, "--data", elsewhere / "a", "--test", elsewhere / "b", "--json")
+    assert told.exit_code == 0, told.output
+    (said,) = json.loads(told.stdout)["notes"]
+    assert said.startswith("2 of the 56 pictures")
+    assert said.split(":")[0] in told.stderr.replace("\n", " ")
+    assert said.encode() in page.read_bytes()
+
+
+def test_what_a_report_names_is_named_as_of_now() -> None:
+    findings = [{"kind": "leak", "path": "a", "others": ["b", "c"]}, {"kind": "imbalance", "path": "x"}]
+    trust = {"suspects": {"estimated": 1, "rows": [{"path": "a"}]}, "weak": [{"paths": ["c", "b"]}]}
+    report = {"data": {"files": 3, "findings": findings}, "trust": trust}
+    told = _as_of_now(report, {"a": "A", "b": "B"}, [Finding("ignored", "data", "lacks one", "note")])
+    noted, leak, other = told["data"]["findings"]
+    assert (noted["message"], leak["path"], leak["others"], other) == (
+        "lacks one",
+        "A",
+        ["B", "c"],
+        findings[1],
+    )
+    assert told["trust"]["suspects"] == {"estimated": 1, "rows": [{"path": "A"}]}
+    assert told["trust"]["weak"] == [{"paths": ["c", "B"]}]
+    assert (report["data"]["findings"], report["trust"]) == (findings, trust)
+
+
+def test_out_of_fold_answers_are_told_where_no_test_part_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each picture is answered by a fit without it, so a mislabelled one is not called by its label."""
     pictures = make.folder(tmp_path / "few", dict.fromkeys(("blue", "red"), 14), jitter=6)
     (pictures / "blue" / "0000.png").rename(pictures / "red" / "was-blue.png")
     out = tmp_path / "few-model"
     model = train(pictures, out=out)
     assert model.report["cv"]
-    told = facts(remake(out, pictures))
+    told = facts(remake(out, pictures).page)
     judged = {one["f"]: one for one in told["pics"] if "a" in one}
     assert len(judged) == 28
     planted = judged["red/was-blue.png"]
     assert told["classes"][planted["a"][0][0]] == "blue"
+    monkeypatch.setattr("headstart.report.anew.is_trained", lambda _: True)
+    trained = remake(out, pictures)
+    assert not [one for one in facts(trained.page)["pics"] if "a" in one]
+    (said,) = trained.notes
+    assert "are left out: the network was trained on all of these pictures" in said
+    assert said.encode() in trained.page
 
 
 def run(*words: object) -> Any:
@@ -433,8 +509,13 @@ def test_the_command_makes_and_finds_the_report(folder: Path, parted: Path) -> N
     found = run("report", folder)
     assert found.stdout.strip() == str(folder / "report.html")
     load(folder)  # a report beside it changes nothing
-    with pytest.raises(Misuse, match="none of the pictures"):
+    with pytest.raises(Misuse, match="holds 0 of the 36 pictures that are the train part"):
         remake(folder, make.folder(folder.parent / "others", {"blue": 3, "green": 3, "red": 3}, first=500))
+    (folder / "report.html").unlink()
+    weights = (folder / "weights.safetensors").stat().st_mtime_ns
+    train(parted, out=folder)
+    assert (folder / "report.html").read_bytes() == remake(folder, parted).page, "a known model gets it again"
+    assert (folder / "weights.safetensors").stat().st_mtime_ns == weights
     (folder / "report.html").write_bytes(by_train)
 
 
@@ -446,6 +527,7 @@ def test_a_model_differs_from_itself_in_nothing(folder: Path, parted: Path) -> N
     named = json.loads(run("diff", folder, folder, parted, "--json").stdout)
     assert named["n"] == 18
     assert named["left_out"] == 36
+    assert named["left_out_why"] == {"that one of them has learnt from": 36}
     assert named["a"]["accuracy"] == kept["a"]["accuracy"] == load(folder).report["test"]["accuracy"]
 
 
@@ -497,6 +579,36 @@ def test_models_of_other_classes_are_compared_on_the_common_ones(folder: Path, t
     train(one, out=tmp_path / "none-model")
     with pytest.raises(Misuse, match="0 classes in common"):
         group.main(["diff", str(folder), str(tmp_path / "none-model")], standalone_mode=False)
+
+
+def test_pictures_that_are_not_judged_are_counted_by_reason(
+    folder: Path, parted: Path, tmp_path: Path
+) -> None:
+    """Also a test picture of both that one of them had a copy of in its training part."""
+    copied = tmp_path / "copied"
+    shutil.copytree(parted, copied)
+    shutil.copy(copied / "test" / "blue" / "0012.png", copied / "train" / "blue" / "copy.png")
+    train(copied, out=tmp_path / "copied-model", report=False)
+    make.folder(copied / "test", {"violet": 2})
+    make.folder(copied / "train", {"violet": 3})
+    (copied / "test" / "red" / "broken.png").write_bytes(b"no picture")
+    (copied / "test" / "beside.txt").write_bytes(b"no picture")
+    (copied / "test" / "beside.png").write_bytes((copied / "test" / "red" / "0012.png").read_bytes())
+    models = folder, tmp_path / "copied-model"
+    kept = json.loads(run("diff", *models, "--json").stdout)
+    named = json.loads(run("diff", *models, copied, "--json").stdout)
+    assert kept["n"] == named["n"] == 17
+    assert kept["left_out_why"] == {"that one of them has learnt from": 1}
+    assert named["left_out_why"] == {
+        "that one of them has learnt from": 36 + 2,
+        "of classes that not both know": 5,
+        "that cannot be read": 1,
+        "passed over in the data": 1,
+    }
+    assert named["left_out"] == 45
+    shown = run("diff", *models, copied)
+    assert "45 pictures left out: 38 that one of them has learnt from, 5 of classes" in shown.stdout
+    assert max(map(len, shown.stdout.splitlines())) <= 80
 
 
 # In a real browser

@@ -1,7 +1,9 @@
 """What is said beyond the score: against other libraries and brute force, and silent where nothing is."""
 
 import csv
+import io
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,8 @@ from scipy import stats
 import headstart
 from headstart.cli import group
 from headstart.data.facts import NAMES, Facts
-from headstart.data.fix import apply, read_fixes
+from headstart.data.fix import apply, read_fixes, written
+from headstart.data.scan import Scan
 from headstart.errors import Misuse
 from headstart.evaluate import ece, softmax
 from headstart.evaluate.abstain import KEPT, coverage, reaching
@@ -176,28 +179,33 @@ def table(place: Path, *rows: str) -> Path:
     return file
 
 
-def examples() -> Examples:
-    paths = ("a/1.jpg", "a/2.jpg", "b/1.jpg", "b/2.jpg")
-    return Examples(Path(), paths, np.array([0, 0, 1, 1]), ("a", "b"), ("",) * 4, ("",) * 4, ("",) * 4)
+def scanned(*names: str, classes: tuple[str, ...] = ("a", "b"), parts: tuple[Any, ...] = ()) -> Scan:
+    names = names or ("a/1.jpg", "a/2.jpg", "b/1.jpg", "b/2.jpg")
+    y = np.array([classes.index(name.split("/")[0]) for name in names])
+    empty = ("",) * len(names)
+    return Scan(Examples(Path(), names, y, classes, empty, parts or empty, empty), (), len(names))
 
 
 def test_decisions_are_applied_and_nothing_else(tmp_path: Path) -> None:
+    here = scanned()
     file = table(tmp_path, "a/1.jpg,a,b,0.1,0.9,move", "a/2.jpg,a,b,0.1,0.9,drop", "b/1.jpg,b,a,0.1,0.9,",
                  "b/2.jpg,b,a,0.1,0.9,keep")  # fmt: skip
-    fixes = read_fixes(file)
-    found = apply(fixes, examples())
-    assert found.paths == ("a/1.jpg", "b/1.jpg", "b/2.jpg")
-    assert found.labels.tolist() == [1, 1, 1]
+    fixes = read_fixes(file, scanned("a/1.jpg", "a/2.jpg", "a/3.jpg", "b/1.jpg", "b/2.jpg").examples)
+    found = apply(fixes, scanned("a/1.jpg", "a/2.jpg", "a/3.jpg", "b/1.jpg", "b/2.jpg")).examples
+    assert found.paths == ("a/1.jpg", "a/3.jpg", "b/1.jpg", "b/2.jpg")
+    assert found.labels.tolist() == [1, 0, 1, 1]
     assert fixes.to_json() == {"moved": 1, "dropped": 1, "kept": 1}
-    assert fixes.confirmed == {"b/2.jpg"}
+    assert fixes.paths() == {"a/1.jpg", "a/2.jpg", "b/2.jpg"}
     shuffled = file.read_text().splitlines()
-    again = read_fixes(table(tmp_path, *reversed(shuffled[1:])))
+    again = read_fixes(table(tmp_path, *reversed(shuffled[1:])), here.examples)
     assert again.digest() == fixes.digest()
-    other = read_fixes(table(tmp_path, *shuffled[1:4], "b/1.jpg,b,a,0.1,0.9,keep"))
+    other = read_fixes(table(tmp_path, *shuffled[1:3], "b/1.jpg,b,a,0.1,0.9,keep"), here.examples)
     assert other.to_json() == fixes.to_json()
     assert other.digest() != fixes.digest()
-    named = read_fixes(table(tmp_path, "b/1.jpg,b,b,0.1,0.9,a"))
-    assert apply(named, examples()).labels.tolist() == [0, 0, 0, 1]
+    named = read_fixes(table(tmp_path, "b/1.jpg,b,b,0.1,0.9,a"), here.examples)
+    assert apply(named, here).examples.labels.tolist() == [0, 0, 0, 1]
+    same = read_fixes(table(tmp_path, "b/1.jpg,b,a,0.1,0.9,b"), here.examples)
+    assert same.to_json()["kept"] == 1, "to name the present label is to keep it"
 
 
 @pytest.mark.parametrize(
@@ -206,22 +214,97 @@ def test_decisions_are_applied_and_nothing_else(tmp_path: Path) -> None:
         ("c/1.jpg,a,b,0,1,move", "c/1.jpg is not among the pictures"),
         ("c/1.jpg,a,b,0,1,keep", "c/1.jpg is not among the pictures"),
         ("a/1.jpg,b,a,0,1,move", "a/1.jpg is not labelled 'b' there"),
+        ("a/1.jpg,b,a,0,1,keep", "a/1.jpg is not labelled 'b' there"),
         ("a/1.jpg,a,b,0,1,mvoe", "the action 'mvoe' for a/1.jpg is neither move, drop or keep"),
+        ("a/1.jpg,a,c,0,1,move", "the suggested class 'c' for a/1.jpg is neither move, drop or keep"),
         ("a/1.jpg,a,b,0,1,move\na/1.jpg,a,b,0,1,keep", "row 3 decides about a/1.jpg a second time"),
-        ("a/1.jpg,a,b,move", "row 2 has 4 fields, the header 6"),
+        ("a/1,5.jpg,a,b,0,1,move", "row 2 has 7 fields, the header 6: a separator needs quotes"),
+        ('a/1.jpg,"a,b,0,1,move', "cannot be read as a table"),
     ],
 )
 def test_a_decision_that_cannot_be_followed_is_an_error(tmp_path: Path, row: str, message: str) -> None:
     with pytest.raises(Misuse, match=message):
-        apply(read_fixes(table(tmp_path, row)), examples())
+        read_fixes(table(tmp_path, row), scanned().examples)
 
 
 def test_a_table_that_is_none_is_an_error(tmp_path: Path) -> None:
+    here = scanned().examples
     with pytest.raises(Misuse, match="cannot be read"):
-        read_fixes(tmp_path / "absent.csv")
+        read_fixes(tmp_path / "absent.csv", here)
     (tmp_path / "other.csv").write_text("path,label\n")
     with pytest.raises(Misuse, match="no column suggested and no column action"):
-        read_fixes(tmp_path / "other.csv")
+        read_fixes(tmp_path / "other.csv", here)
+    (tmp_path / "other.csv").write_text("path,label,suggested,action,Action\n")
+    with pytest.raises(Misuse, match="the column action 2 times"):
+        read_fixes(tmp_path / "other.csv", here)
+
+
+HOSTILE = (
+    "a/1\u2028.jpg",
+    "a/2\x85.jpg",
+    "a/3\x0b\x1e.jpg",
+    'a/4,;"\t.jpg',
+    "a/5\n.jpg",
+    "a/6\r.jpg",
+    "b/1.jpg",
+)
+
+
+def test_a_table_is_read_as_it_was_written_whatever_the_names_hold(tmp_path: Path) -> None:
+    here = scanned(*HOSTILE, "a/7\udcff.jpg")
+    rows = [(path, path[0], "b", "0.1", "0.9", "drop") for path in here.examples.paths]
+    (tmp_path / "own.csv").write_bytes(written(rows))
+    fixes = read_fixes(tmp_path / "own.csv", here.examples)
+    assert fixes.rows() == rows
+    assert fixes.to_json()["dropped"] == 8
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_table_is_read_as_spreadsheets_save_it(tmp_path: Path, separator: str) -> None:
+    """Another separator, a mark before the first byte, capitals, empty cells left off, columns moved."""
+    here = scanned(*HOSTILE)
+    text = io.StringIO(newline="")
+    lines = csv.writer(text, delimiter=separator, lineterminator="\r\n")
+    lines.writerow(["Action", " PATH ", "label", "suggested", "given", "other"])
+    lines.writerows(["MOVE", path, "a", "b"] for path in HOSTILE[:5])
+    lines.writerow(["Keep", HOSTILE[6], "b"])
+    lines.writerow(["", HOSTILE[5]])
+    lines.writerow(["", "", "", "", "", "", "", ""])
+    file = tmp_path / "saved.csv"
+    file.write_bytes(text.getvalue().encode("utf-8-sig"))
+    fixes = read_fixes(file, here.examples)
+    assert fixes.to_json() == {"moved": 5, "dropped": 0, "kept": 1}
+    assert apply(fixes, here).examples.labels.tolist() == [1, 1, 1, 1, 1, 0, 1]
+
+
+def test_a_class_may_be_called_as_an_action(tmp_path: Path) -> None:
+    here = scanned("drop/1.jpg", "keep/1.jpg", "keep/2.jpg", "keep/3.jpg", classes=("drop", "keep"))
+    rows = ("drop/1.jpg,drop,keep,0,1,move", "keep/1.jpg,keep,drop,0,1,drop", "keep/2.jpg,keep,drop,0,1,Drop")
+    fixes = read_fixes(table(tmp_path, *rows), here.examples)
+    assert fixes.to_json() == {"moved": 2, "dropped": 1, "kept": 0}
+    found = apply(fixes, here).examples
+    assert (found.paths, found.labels.tolist()) == (("drop/1.jpg", "keep/1.jpg", "keep/3.jpg"), [1, 0, 1])
+
+
+def test_a_class_that_decisions_empty_is_named_with_its_reason(tmp_path: Path) -> None:
+    names = ("a/1.jpg", "b/1.jpg", "b/2.jpg", "c/1.jpg")
+    here = scanned(*names, classes=("a", "b", "c"), parts=("train", "train", "test", "train"))
+    found = apply(read_fixes(table(tmp_path, "b/1.jpg,b,c,0,1,move"), here.examples), here)
+    assert found.examples.classes == ("a", "c")
+    assert (found.examples.paths, found.examples.labels.tolist()) == (
+        ("a/1.jpg", "b/1.jpg", "c/1.jpg"),
+        [0, 1, 1],
+    )
+    (said,) = found.findings
+    assert (said.path, said.severity) == ("b", "warning")
+    assert "the decisions on labels" in said.message
+
+
+def test_a_file_under_two_labels_counts_once_when_they_become_one(tmp_path: Path) -> None:
+    twice = replace(scanned().examples, paths=("x.jpg", "y.jpg", "x.jpg", "z.jpg"))
+    here = replace(scanned(), examples=twice)
+    found = apply(read_fixes(table(tmp_path, "x.jpg,a,b,0,1,move"), twice), here).examples
+    assert (found.paths, found.labels.tolist()) == (("x.jpg", "y.jpg", "z.jpg"), [1, 0, 1])
 
 
 # Learning curve
@@ -409,12 +492,46 @@ def test_suspects_can_be_edited_and_given_back(trained: tuple[Path, Path], tmp_p
     assert again.report == fixed.report, "the same run is recognised"
 
 
-def test_a_confirmed_label_is_no_suspect(trained: tuple[Path, Path], tmp_path: Path) -> None:
-    data, _ = trained
-    edited = table(tmp_path, "red/wrong.png,red,blue,0,1,keep")
-    found = headstart.train(data, out=tmp_path / "kept", fix=edited).report
-    assert found["fixed"]["kept"] == 1
-    assert "red/wrong.png" not in [one["path"] for one in found["trust"]["suspects"]["rows"]]
+def suspected(model: Path) -> dict[str, dict[str, str]]:
+    with (model / "suspects.csv").open(newline="") as file:
+        return {row["path"]: row for row in csv.DictReader(file)}
+
+
+def test_the_newest_table_holds_all_decisions(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    """Round after round with the table of the round before, edited where it lies."""
+    data, model = trained
+    out = tmp_path / "rounds"
+    shutil.copytree(model, out)
+    edit(out, {"red/wrong.png": "move"})
+    first = headstart.train(data, out=out, fix=out / "suspects.csv", force=True)
+    rows = suspected(out)
+    one = rows["red/wrong.png"]
+    assert (one["label"], one["suggested"], one["action"]) == ("red", "blue", "move"), "as the data have it"
+    assert "red/wrong.png" not in [one["path"] for one in first.report["trust"]["suspects"]["rows"]]
+
+    with (out / "suspects.csv").open("a", newline="") as file:
+        file.write("green/0000.png,green,blue,0,1,drop\n")
+    second = headstart.train(data, out=out, fix=out / "suspects.csv", force=True)
+    assert second.report["fixed"] == {"moved": 1, "dropped": 1, "kept": 0}
+    label = {part.path: part.label for part in second.manifest}
+    assert label["red/wrong.png"] == "blue"
+    assert "green/0000.png" not in label
+
+    edit(out, {"red/wrong.png": "keep"})
+    third = headstart.train(data, out=out, fix=out / "suspects.csv", force=True, report=False)
+    assert third.report["fixed"] == {"moved": 0, "dropped": 1, "kept": 1}
+    assert {path: row["action"] for path, row in suspected(out).items()} == {
+        "red/wrong.png": "keep",
+        "green/0000.png": "drop",
+    }, "without a report the decisions are kept too"
+    with pytest.raises(headstart.errors.OutputExists, match=r"holds decisions on labels.*--fix"):
+        headstart.train(data, out=out, force=True)
+
+
+def edit(model: Path, actions: dict[str, str]) -> None:
+    rows = [tuple(row.values()) for row in suspected(model).values()]
+    told = [(*row[:5], actions.get(row[0], row[5])) for row in rows]
+    (model / "suspects.csv").write_bytes(written(told))
 
 
 def test_no_report_looks_into_nothing(trained: tuple[Path, Path], tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.backbones.weights import learnt_from
+from headstart.data.scan import Scan
 from headstart.engines import open_engine
 from headstart.errors import Misuse, NoData, StoreError
 from headstart.evaluate import accuracy_interval, mcnemar, paired_accuracy
@@ -17,7 +18,11 @@ from headstart.features.store import Store
 from headstart.look import scan_all
 from headstart.modalities.image import LIMIT_PX
 from headstart.model.model import Model
-from headstart.values import Doubles, Examples, Halves, Ints
+from headstart.values import Doubles, Halves, Ints
+
+# Why a picture is not judged.
+LEARNT, DIFFERENT = "that one of them has learnt from", "that the two label differently"
+FOREIGN = "of classes that not both know"
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ class Difference:
     classes: tuple[str, ...]  # that both know
     only: tuple[tuple[str, ...], tuple[str, ...]]  # classes that one alone knows; their pictures are left out
     rule: str  # which pictures were judged
-    left_out: int  # pictures that one of them had learnt from, or that the two label differently
+    left_out: Mapping[str, int]  # why pictures there were not judged -> how many
     files: Mapping[str, Path]  # where the judged pictures lie, by path; {} where nobody said
     y: Ints  # [n]
     right: tuple[NDArray[np.bool_], NDArray[np.bool_]]  # [n] each
@@ -96,7 +101,8 @@ class Difference:
             "classes": list(self.classes),
             "n": len(self.y),
             "pictures": self.rule,
-            "left_out": self.left_out,
+            "left_out": sum(self.left_out.values()),
+            "left_out_why": dict(self.left_out),
             "gain": mean,
             "gain_ci95": [low, high],
             "p": self.p,
@@ -135,7 +141,7 @@ def diff(  # noqa: PLR0913  each is an option of the command
     if data is None:
         seen = _tested(a, b, common, device)
     else:
-        seen = _found(a, b, common, scan_all(data, test).examples, (device, limit_px, on_step))
+        seen = _found(a, b, common, scan_all(data, test), (device, limit_px, on_step))
         if not len(seen.truths):
             raise NoData(
                 f"nothing is left to judge in {data}: it has no picture of the common classes "
@@ -172,18 +178,21 @@ class _Seen:
     digests: tuple[str, ...]
     files: Mapping[str, Path]
     x: tuple[Halves, Halves]
-    left_out: int
+    left_out: Mapping[str, int]
 
 
 def _tested(a: Model, b: Model, common: Sequence[str], device: str) -> _Seen:
-    """What stands in both test parts, with features from the store."""
+    """What stands in both test parts and in no other, with features from the store."""
     others = {part.digest: part.label for part in b.manifest if part.part == "test"}
-    shared = {part.digest: part for part in a.manifest if part.part == "test" and part.digest in others}
-    known = [one for digest, one in shared.items() if one.label == others[digest] and one.label in common]
+    shared = [part for part in a.manifest if part.part == "test" and part.digest in others]
+    learnt = _learnt(a, b)
+    new = [part for part in shared if part.digest not in learnt]
+    agreed = [part for part in new if part.label == others[part.digest]]
+    known = [part for part in agreed if part.label in common]
     if not known:
         raise NoData(
-            "the test parts of the two models share no picture of a common class. "
-            "Name labelled pictures that both can be judged on: headstart diff MODEL_A MODEL_B DATA"
+            "the test parts of the two models share no picture of a common class that neither has learnt "
+            "from. Name labelled pictures that both can be judged on: headstart diff MODEL_A MODEL_B DATA"
         )
     digests = tuple(one.digest for one in known)
     return _Seen(
@@ -193,8 +202,24 @@ def _tested(a: Model, b: Model, common: Sequence[str], device: str) -> _Seen:
         digests,
         {},
         (_kept(a, digests, device), _kept(b, digests, device)),
-        len(shared) - len(known),
+        _counted(
+            {
+                LEARNT: len(shared) - len(new),
+                DIFFERENT: len(new) - len(agreed),
+                FOREIGN: len(agreed) - len(known),
+            }
+        ),
     )
+
+
+def _learnt(a: Model, b: Model) -> set[str]:
+    """Contents that one of the two, or its network, was trained or validated on."""
+    own = {part.digest for one in (a, b) for part in one.manifest if part.part != "test"}
+    return own | learnt_from(a.backbone) | learnt_from(b.backbone)
+
+
+def _counted(left_out: dict[str, int]) -> dict[str, int]:
+    return {why: number for why, number in left_out.items() if number}
 
 
 def _kept(model: Model, digests: Sequence[str], device: str) -> Halves:
@@ -213,15 +238,12 @@ def _kept(model: Model, digests: Sequence[str], device: str) -> Halves:
         return store.load(list(digests))[0]
 
 
-def _found(
-    a: Model, b: Model, common: Sequence[str], examples: Examples, how: tuple[str, int, OnStep]
-) -> _Seen:
+def _found(a: Model, b: Model, common: Sequence[str], there: Scan, how: tuple[str, int, OnStep]) -> _Seen:
     """What neither has learnt from among labelled pictures."""
     device, limit_px, on_step = how
-    rows = [row for row, label in enumerate(examples.labels) if examples.classes[label] in common]
-    examples = examples.take(rows)
-    learnt = {part.digest for one in (a, b) for part in one.manifest if part.part != "test"}
-    learnt |= learnt_from(a.backbone) | learnt_from(b.backbone)
+    rows = [row for row, label in enumerate(there.examples.labels) if there.examples.classes[label] in common]
+    examples = there.examples.take(rows)
+    learnt = _learnt(a, b)
     engine = open_engine(a.backbone, device)
     first = extract(examples.files(), a.backbone, engine, limit_px=limit_px, on_step=on_step)
     new = np.array([at for at, digest in enumerate(first.digests) if digest not in learnt], dtype=np.int64)
@@ -242,7 +264,14 @@ def _found(
         tuple(first.digests[int(at)] for at in new),
         dict(zip(chosen.paths, chosen.files(), strict=True)),
         (x, other),
-        len(first.rows) - len(new),
+        _counted(
+            {
+                LEARNT: len(first.rows) - len(new),
+                FOREIGN: len(there.examples) - len(examples),
+                "that cannot be read": len(first.unreadable),
+                "passed over in the data": there.files - len(there.examples),
+            }
+        ),
     )
 
 

@@ -21,12 +21,12 @@ import numpy as np
 from headstart import backbones, heads, race
 from headstart.data.check import leaked_rows, ordered
 from headstart.data.facts import facts as facts_of
-from headstart.data.fix import apply, read_fixes
+from headstart.data.fix import apply, decided, read_fixes, written
 from headstart.engines import open_engine
 from headstart.errors import Misuse, OutputExists, TooFewExamples
 from headstart.evaluate import judge, softmax
 from headstart.features.extract import OnStep, quiet
-from headstart.files import check_free, digest_bytes, digest_file
+from headstart.files import check_free, digest_bytes, digest_file, write_whole
 from headstart.finetune.wish import NEVER, Material, OnEpoch, silent, wish
 from headstart.heads._choose import Fitted, choose
 from headstart.heads._cross_validate import cross_validate, frozen
@@ -38,7 +38,7 @@ from headstart.model.build import build
 from headstart.model.model import Model
 from headstart.model.unknown import FALSE_REJECTION
 from headstart.race import ENOUGH
-from headstart.report import write
+from headstart.report import remake, write
 from headstart.trust import NOBODY, examine
 from headstart.trust.evidence import Evidence, Judged
 from headstart.values import Evaluation, Examples, Features, Ints
@@ -82,8 +82,8 @@ def train(
     last, all, a number of last stages, or auto, which takes a depth only where it is better on pictures kept
     for that. `freeze_to` names the deepest stage that stays frozen instead. `augment` (none, light, strong),
     `epochs` (at most) and `budget_s` (seconds for tuning) bound it. A network from scratch is trained whole.
-    `force` replaces a model that is there; the very model that would be made again is returned as it is. The
-    same data, options and machine give the same bits.
+    `force` replaces a model that is there; the very model that would be made again is returned as it is, its
+    report made anew where that was removed. The same data, options and machine give the same bits.
 
     Raises:
         NoData, Misuse: asked wrongly, see the message.
@@ -96,7 +96,6 @@ def train(
     out = Path(out) if out else default_out(data)
     if split is not None and not os.path.isfile(split):  # noqa: PTH113
         raise Misuse(f"there is no table of parts at {split}.")
-    fixes = read_fixes(Path(fix)) if fix is not None else None
     auto = backbone == race.AUTO
     if auto and weights is not None:
         raise Misuse("--weights with --backbone auto: name the backbone that they are for.")
@@ -111,16 +110,19 @@ def train(
         "limit_px": limit_px,
         "tune": asked.to_json(),
         "split": digest_file(Path(split)) if split is not None else None,
-        "fix": fixes.digest() if fixes else None,
         "report": report,
     }
     found = scan_all(data, test)
-    if fixes:
-        found = replace(found, examples=apply(fixes, found.examples))
-    options["data"] = _fingerprint(found.examples)
+    fixes = read_fixes(Path(fix), found.examples) if fix is not None else None
+    found = apply(fixes, found) if fixes else found
+    options |= {"fix": fixes.digest() if fixes else None, "data": _fingerprint(found.examples)}
     if not force and (there := same(out, found, options)):
+        page = out / model_folder.REPORT
+        if report and not page.is_file():
+            anew = remake(out, data, test=test, device=device, limit_px=limit_px, on_step=on_step)
+            write_whole(page, anew.page)
         return there
-    target = _target(out, force=force)
+    target = _target(out, force=force, fixed=fix is not None)
     heads.load_beside()
     clock = {"scan": time.perf_counter() - begin}
     table = Path(split) if split else None
@@ -192,7 +194,7 @@ def train(
             features,
             _answers(fitted, features, rows["test"]),
             _answers(fitted, features, held_back),
-            confirmed=fixes.confirmed if fixes else NOBODY,
+            decided=fixes.paths() if fixes else NOBODY,
         )
         findings = ordered([*findings, *trust.findings])
     clock["trust"] += time.perf_counter() - started
@@ -232,11 +234,13 @@ def train(
         "version": VERSION,
     }
     model = replace(model, report=document)
-    beside: dict[str, bytes] = {}
+    beside = {model_folder.SUSPECTS: written(fixes.rows())} if fixes else {}
     if trust:
         started = time.perf_counter()
-        page = write(model, engine, features, examples, parts, fitted, limit_px=limit_px)
-        beside = {model_folder.SUSPECTS: trust.table, model_folder.REPORT: page}
+        beside = {
+            model_folder.SUSPECTS: written([*trust.suspects, *(fixes.rows() if fixes else [])]),
+            model_folder.REPORT: write(model, engine, features, examples, parts, fitted, limit_px=limit_px),
+        }
         ended = time.perf_counter()
         document["seconds"] |= {"report": round(ended - started, 4), "total": round(ended - begin, 4)}
     model_folder.save(model, target, replace=force, beside=beside)
@@ -249,8 +253,11 @@ def default_out(data: Path) -> Path:
     return Path(f"{data.resolve().stem if is_table else data.resolve().name}-model")
 
 
-def _target(out: Path, *, force: bool) -> Path:
-    """The place for the model, before any work is done. Only a model is ever replaced."""
+def _target(out: Path, *, force: bool, fixed: bool) -> Path:
+    """The place for the model, before any work is done. Only a model is ever replaced.
+
+    The user's decisions in its table of suspects are replaced only where he gave some, so is `fixed`.
+    """
     real = check_free(out, replace=force)
     inside = {entry.name for entry in real.iterdir()} if force and real.is_dir() else set()
     if inside and model_folder.JSON not in inside:
@@ -261,6 +268,12 @@ def _target(out: Path, *, force: bool) -> Path:
         raise OutputExists(
             f"{out} holds more than a model: {', '.join(sorted(inside - model_folder.FILES)[:5])}. "
             "--force would remove that too. Move it away, or choose another --out."
+        )
+    table = out / model_folder.SUSPECTS
+    if table.name in inside and not fixed and any(decided(table)):
+        raise OutputExists(
+            f"{table} holds decisions on labels, and --force would throw them away. Give them back with "
+            f"--fix {table}, or move the table away."
         )
     return real
 

@@ -40,7 +40,7 @@ def command(
     from headstart.errors import Misuse
     from headstart.files import write_whole
     from headstart.model.folder import load
-    from headstart.report.compared import compared, in_words
+    from headstart.report.compared import compared, in_words, passed_over
     from headstart.report.markup import SPACE
     from headstart.report.thumbs import thumbs
 
@@ -64,7 +64,8 @@ def command(
             names = ", ".join(_show.safe(name) for name in side["only"])
             click.echo(_show.cut(f"  {_show.safe(side['model'])} alone knows: {names} (left out)"))
     if document["left_out"]:
-        click.echo(f"  {document['left_out']} pictures left out: learnt from, or labelled differently")
+        said = passed_over(document).replace(SPACE, " ")
+        click.echo(click.wrap_text(said, _show.WIDTH, initial_indent="  ", subsequent_indent="    "))
     for won, title in ((True, "Won: wrong before, right after"), (False, "Lost: right before, wrong after")):
         _changes([one for one in document["changes"] if one["won"] == won], title)
     if html is not None:

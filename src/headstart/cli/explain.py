@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 @click.argument("model", type=_options.PATH)
 @click.argument("pictures", nargs=-1, required=True, type=_options.PATH)
 @click.option("--class", "label", metavar="NAME", help="Why not this class? Instead of the runner-up.")
-@click.option("--data", type=_options.PATH, help="The training data: shows the nearest pictures.")
+@click.option(
+    "--data", type=_options.PATH, help="The training data, a folder or a table: shows the nearest pictures."
+)
 @click.option("--out", type=_options.PATH, help="Folder for the page. Default: NAME-explained.")
 @click.option("--open", "look", is_flag=True, help="Open the page in the browser.")
 @_options.device
@@ -42,13 +44,13 @@ def command(
 
     Several pictures get a folder each, inside --out where that is given.
     """
-    from headstart.errors import Misuse, UnreadablePicture
+    from headstart.data.scan import scan
+    from headstart.errors import UnreadablePicture
     from headstart.explain.page import save
     from headstart.explain.study import explain_with, open_tools
     from headstart.model.folder import load
 
-    if data is not None and not data.is_dir():
-        raise Misuse(f"there is no folder of training data at {data}.")
+    trained_on = scan(data).examples.files() if data is not None else None
     tools = open_tools(load(model), device=device)
     kept: list[dict[str, Any]] = []
     taken: set[Path] = set()
@@ -60,7 +62,7 @@ def command(
             click.echo(f"headstart: {_show.safe(str(error))}", err=True)
             continue
         target = _target(picture, out, len(pictures) > 1, taken)
-        files = save(found, target, data=data)
+        files = save(found, target, pictures=trained_on)
         kept.append(found.to_json() | {"folder": str(target), "files": files})
         if not json:
             _print(found, target / files[0])

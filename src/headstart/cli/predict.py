@@ -6,6 +6,7 @@ import io
 import json as json_module
 import os
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
@@ -18,6 +19,8 @@ from headstart.cli import _options, _show
 
 if TYPE_CHECKING:
     from headstart.model.predict import Prediction
+
+MARGIN = " " * 13  # before the classes in the table
 
 
 @click.command("predict")
@@ -35,7 +38,10 @@ if TYPE_CHECKING:
     "--top", default=1, show_default=True, type=click.IntRange(1), help="Classes per picture to show."
 )
 @click.option(
-    "--sets", default=0.95, show_default=True, help="How often the set is to hold the truth, 0 to 1."
+    "--sets",
+    type=float,
+    show_default="0.95",
+    help="How often the set of classes is to hold the truth, 0 to 1. Shows it in the table.",
 )
 @click.option(
     "--min-confidence",
@@ -57,7 +63,7 @@ def command(
     paths: tuple[str, ...],
     form: str,
     top: int,
-    sets: float,
+    sets: float | None,
     min_confidence: float | None,
     nearest: int,
     device: str,
@@ -74,9 +80,11 @@ def command(
     from headstart.engines import open_engine
     from headstart.errors import Misuse
     from headstart.model.folder import load
+    from headstart.model.model import COVERAGE
     from headstart.model.predict import predict
 
-    if not 0 < sets <= 1:
+    coverage = COVERAGE if sets is None else sets
+    if not 0 < coverage <= 1:
         raise Misuse(f"--sets must be above 0 and at most 1, for example 0.95; got {sets}.")
     loaded = load(model)
     engine = open_engine(loaded.backbone, device)
@@ -84,7 +92,7 @@ def command(
         loaded,
         _files(paths),
         engine,
-        coverage=sets,
+        coverage=coverage,
         min_confidence=min_confidence,
         nearest=nearest,
         limit_px=limit_px,
@@ -92,7 +100,7 @@ def command(
     failed = asked = 0
     kept = []
     forms: dict[str, Callable[[Prediction, int, bool], None]] = {
-        "table": _table,
+        "table": partial(_table, sets=sets is not None),
         "csv": partial(_csv, nearest=nearest > 0),
         "jsonl": _jsonl,
     }
@@ -133,7 +141,7 @@ def _files(paths: tuple[str, ...]) -> Iterator[str]:
             yield path
 
 
-def _table(one: "Prediction", top: int, first: bool) -> None:
+def _table(one: "Prediction", top: int, first: bool, *, sets: bool) -> None:
     if first:
         click.echo(f"{'probability':>11}  {'class':<24}  picture")
     path = _show.safe(one.path)
@@ -144,6 +152,10 @@ def _table(one: "Prediction", top: int, first: bool) -> None:
     for rank, (label, probability) in enumerate(ranked):
         name = _show.safe(label) + (_doubts(one) if rank == 0 else "")
         click.echo(f"{probability:11.3f}  {name:<24}  {path if rank == 0 else ''}".rstrip())
+    if sets:
+        names = f"set: {', '.join(_show.safe(name) for name in one.set)}"
+        lines = textwrap.wrap(names, _show.WIDTH - len(MARGIN), break_on_hyphens=False)
+        click.echo("\n".join(MARGIN + line for line in lines))
     for like in one.nearest or ():
         name = f"like: {_show.safe(like.label)}"
         click.echo(f"{like.distance:11.3f}  {name:<24}  {_show.safe(like.path)}")

@@ -29,11 +29,14 @@ def command(
     from headstart.model.folder import REPORT, load
 
     page = model / REPORT
+    notes: tuple[str, ...] = ()
     if data is not None:
         from headstart.report import remake
 
         with _show.progress("encoding") as step:
-            write_whole(page, remake(model, data, test=test, device=device, limit_px=limit_px, on_step=step))
+            anew = remake(model, data, test=test, device=device, limit_px=limit_px, on_step=step)
+        write_whole(page, anew.page)
+        notes = anew.notes
     else:
         if test is not None:
             raise Misuse("--test goes with --data: name both.")
@@ -43,8 +46,10 @@ def command(
                 f"{model} has no {REPORT}. Make it from the pictures that the model was trained on: "
                 f"headstart report {model} --data DATA"
             )
+    for note in notes:
+        click.echo(click.wrap_text(f"headstart: {_show.safe(note)}", _show.WIDTH), err=True)
     if json:
-        _show.as_json({"path": str(page.resolve()), "bytes": page.stat().st_size})
+        _show.as_json({"path": str(page.resolve()), "bytes": page.stat().st_size, "notes": list(notes)})
     else:
         click.echo(_show.safe(str(page.resolve())))
     if show:

@@ -2,6 +2,7 @@
 
 import base64
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,11 +30,11 @@ QUARTER = STEPS // 4  # steps after which a quarter is gone
 _OURS = re.compile(r"explain\.html|picture\.png|kernels\.png|(heat|layer)-\d+\.png")
 
 
-def save(found: Explanation, out: Path, *, data: Path | None = None) -> list[str]:
+def save(found: Explanation, out: Path, *, pictures: Sequence[Path] | None = None) -> list[str]:
     """Write the page and its pictures to the folder `out`, whole or not at all; their names, the page first.
 
-    `data` is the folder that the model was trained on: with it the nearest training pictures are shown. An
-    `out` that holds an earlier page, and nothing else, is replaced.
+    `pictures` are files among which the nearest training pictures are looked for, by their content, to be
+    shown. An `out` that holds an earlier page, and nothing else, is replaced.
 
     Raises:
         OutputExists, OutputError: it cannot be put there.
@@ -49,7 +50,7 @@ def save(found: Explanation, out: Path, *, data: Path | None = None) -> list[str
     with folder_whole(out, replace=True) as folder:
         for name, pixels in files.items():
             (folder / name).write_bytes(colour.png(pixels))
-        page = html(found, files, data=data)
+        page = html(found, files, pictures=pictures)
         (folder / PAGE).write_text(page, encoding="utf-8", errors="backslashreplace", newline="\n")
     return [PAGE, *files]
 
@@ -67,7 +68,7 @@ def _pictures(found: Explanation) -> dict[str, Bytes]:
     return files
 
 
-def html(found: Explanation, files: dict[str, Bytes], *, data: Path | None = None) -> str:
+def html(found: Explanation, files: dict[str, Bytes], *, pictures: Sequence[Path] | None = None) -> str:
     """The page's text."""
     name = text(Path(found.path).name)
     parts = [
@@ -76,7 +77,7 @@ def html(found: Explanation, files: dict[str, Bytes], *, data: Path | None = Non
         _check(found),
         _layers(found, files),
         _numbers(found),
-        _near(found, data),
+        _near(found, pictures),
         _made(found),
     ]
     return (
@@ -256,31 +257,54 @@ def _numbers(found: Explanation) -> str:
     )
 
 
-def _near(found: Explanation, data: Path | None) -> str:
+def _near(found: Explanation, pictures: Sequence[Path] | None) -> str:
+    there = {} if pictures is None else _looked_up(found, pictures)
+    absent = "" if pictures is None else "<p class=absent>not found there</p>"
     cards = "".join(
-        f"<figure>{_thumb(one, data, found)}<figcaption><b>{text(one.label)}</b>, distance "
+        f"<figure>{_thumb(one, there[one.path], found) if one.path in there else absent}"
+        f"<figcaption><b>{text(one.label)}</b>, distance "
         f"{one.distance:.3f}<br><span class=file>{text(one.path)}</span></figcaption></figure>"
         for one in found.near
     )
-    hint = "" if data else "<p class=note>With --data FOLDER, the training data, the pictures are shown.</p>"
+    hint = (
+        "<p class=note>With --data DATA, the training data, the pictures are shown.</p>"
+        if pictures is None
+        else ""
+    )
     return (
         "<section><h2>The nearest training pictures</h2><p>The distance is one less the cosine between the "
         f"last layer's features: 0 is the same direction.</p><div class=near>{cards}</div>{hint}</section>\n"
     )
 
 
-def _thumb(one: Neighbour, data: Path | None, found: Explanation) -> str:
-    if data is None:
-        return ""
+def _looked_up(found: Explanation, pictures: Sequence[Path]) -> dict[str, bytes]:
+    """Content of the nearest training pictures by their path in split.csv, wherever they lie now.
+
+    Files of the same name are looked into first: all are read only where one is missing or renamed.
+    """
+    near = {one.path for one in found.near}
+    wanted: dict[str, list[str]] = {}
+    for part in found.model.manifest:
+        if part.path in near:
+            wanted.setdefault(part.digest, []).append(part.path)
+    names = {Path(path).name for path in near}
+    there: dict[str, bytes] = {}
+    for file in sorted(pictures, key=lambda one: one.name not in names):
+        if near <= there.keys():
+            break
+        try:
+            content = read(file)
+        except UnreadablePicture:
+            continue
+        there |= dict.fromkeys(wanted.get(digest_bytes(content), ()), content)
+    return there
+
+
+def _thumb(one: Neighbour, content: bytes, found: Explanation) -> str:
     try:
-        content = read(data / one.path)
-        if digest_bytes(content) not in {
-            part.digest for part in found.model.manifest if part.path == one.path
-        }:
-            return "<p class=absent>the file has changed</p>"
         pixels = decode(content, found.model.backbone.preprocess).pixels
     except UnreadablePicture:
-        return "<p class=absent>not found there</p>"
+        return "<p class=absent>cannot be read</p>"
     small = np.asarray(Image.fromarray(pixels).resize((144, 144), Image.Resampling.LANCZOS))
     return _image(small, f"training picture of class {one.label}")
 

@@ -81,12 +81,16 @@ def in_words(document: Mapping[str, Any]) -> str:
     )
 
 
+def passed_over(document: Mapping[str, Any]) -> str:
+    """How many pictures were not judged, and why."""
+    why = ", ".join(f"{number:,} {reason}" for reason, number in document["left_out_why"].items())
+    return f"{count(document['left_out'], 'picture')} left out: {why}"
+
+
 def _left_out(document: Mapping[str, Any]) -> list[str]:
     found = []
     if document["left_out"]:
-        found.append(
-            f"{count(document['left_out'], 'picture')} left out: learnt from, or labelled differently."
-        )
+        found.append(f"{passed_over(document)}.")
     found += [
         f"{one['model']} alone knows {', '.join(one['only'][:10])}: their pictures were left out."
         for one in (document["a"], document["b"])

@@ -40,7 +40,7 @@ class Trust:
 
     document: dict[str, Any]  # `trust` in `train --json`
     findings: tuple[Finding, ...]
-    table: bytes  # suspects.csv
+    suspects: list[tuple[str, ...]]  # rows of suspects.csv
 
 
 def examine(
@@ -50,14 +50,14 @@ def examine(
     tested: Judged | None,
     held_back: Judged | None,
     *,
-    confirmed: frozenset[str] = NOBODY,
+    decided: frozenset[str] = NOBODY,
 ) -> Trust:
     """Look into everything that needs no further picture.
 
     `features` are all pictures as the model's own network sees them. The model is judged by its answers on
     the test part, `tested`, or else by those of the fits without each picture; `held_back` are all that it
-    was not fitted on and whose labels may be wrong (the test and validation parts). Paths in `confirmed` are
-    never suspects.
+    was not fitted on and whose labels may be wrong (the test and validation parts). Paths that were `decided`
+    about are never suspects.
     """
     clock: dict[str, float] = {}
     known = tested or evidence.left_out()
@@ -71,7 +71,7 @@ def examine(
 
     with one_thread_each(), ThreadPoolExecutor(cores()) as pool:
         growing = pool.submit(timed, "curve", lambda: curve.learn(evidence))
-        doubting = pool.submit(timed, "suspects", lambda: suspects.find(evidence, held_back, confirmed))
+        doubting = pool.submit(timed, "suspects", lambda: suspects.find(evidence, held_back, decided))
         short = timed("shortcuts", lambda: shortcuts.find(evidence.features, evidence.facts))
         spots = timed("weak", lambda: weak.find(evidence, known))
         doubted, grown = doubting.result(), growing.result()

@@ -5,14 +5,11 @@ wrong for sure are then replaced, and all pictures are judged once more, out of 
 that such labels no longer pull about; both rounds together order the suspects.
 """
 
-import csv
-import io
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from headstart.data.fix import COLUMNS
 from headstart.evaluate import softmax, temperature
 from headstart.evaluate.suspects import Suspicion, corrected, suspicion
 from headstart.heads._choose import folds_of
@@ -64,23 +61,19 @@ class Suspects:
         """As in `train --json`."""
         return {"estimated": self.estimated, "rows": [one.to_json() for one in self.rows]}
 
-    def table(self) -> bytes:
-        """`suspects.csv`: an empty column `action` waits for the user."""
-        text = io.StringIO(newline="")
-        odd = any("\r" in one.path + one.label + one.suggested for one in self.rows)
-        writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL if odd else csv.QUOTE_MINIMAL)
-        writer.writerow(COLUMNS)
-        for one in self.rows:
-            row = (one.path, one.label, one.suggested, f"{one.given:.4f}", f"{one.other:.4f}", "")
-            writer.writerow(row)
-        return text.getvalue().encode("utf-8", "surrogateescape")
+    def table(self) -> list[tuple[str, ...]]:
+        """Rows of `suspects.csv`: an empty cell `action` waits for the user."""
+        return [
+            (one.path, one.label, one.suggested, f"{one.given:.4f}", f"{one.other:.4f}", "")
+            for one in self.rows
+        ]
 
 
-def find(evidence: Evidence, held_back: Judged | None, confirmed: frozenset[str]) -> Suspects:
+def find(evidence: Evidence, held_back: Judged | None, decided: frozenset[str]) -> Suspects:
     """Suspects among the pictures that were learnt from and those that were held back.
 
     `held_back` are pictures of the test and validation parts with the answers of the model, which was not
-    fitted on them. Paths that the user has `confirmed` are left out.
+    fitted on them. Paths that the user has `decided` about are left out.
     """
     learnt = evidence.learnt
     first = evidence.fitted.held_out
@@ -91,7 +84,7 @@ def find(evidence: Evidence, held_back: Judged | None, confirmed: frozenset[str]
         first = np.concatenate([first, held_back.probabilities])
         order = np.concatenate([order, held_back.probabilities])
         y = np.concatenate([y, held_back.y])
-    return _told(suspicion(y, first, order), learnt, y, evidence, confirmed)
+    return _told(suspicion(y, first, order), learnt, y, evidence, decided)
 
 
 def second_round(evidence: Evidence) -> Doubles:
@@ -113,7 +106,7 @@ def second_round(evidence: Evidence) -> Doubles:
     return both
 
 
-def _told(found: Suspicion, rows: Ints, y: Ints, evidence: Evidence, confirmed: frozenset[str]) -> Suspects:
+def _told(found: Suspicion, rows: Ints, y: Ints, evidence: Evidence, decided: frozenset[str]) -> Suspects:
     examples: Examples = evidence.examples
     told = [
         Suspect(
@@ -125,6 +118,6 @@ def _told(found: Suspicion, rows: Ints, y: Ints, evidence: Evidence, confirmed: 
             evidence.parts.parts[rows[at]],
         )
         for at in found.doubted.tolist()
-        if examples.paths[rows[at]] not in confirmed
+        if examples.paths[rows[at]] not in decided
     ]
     return Suspects(found.estimated, tuple(told[:MOST]))
