@@ -438,7 +438,7 @@ def call(*words: object) -> Result:
 def test_the_document_has_its_keys(enter: Any, album: Path) -> None:
     enter(colours=(0.0, 1.0), noise=(1e4, 0.1))
     said = json.loads(call(album, "--json").stdout)
-    assert said.keys() == {"backbones", "chosen", "rungs", "data", "seconds"}
+    assert said.keys() == {"backbones", "chosen", "rungs", "left_out", "leaked", "data", "seconds"}
     assert said["chosen"] == said["backbones"][0]["name"] == "colours"
     assert said["data"] == {"files": 510, "used": 510, "train": 408, "val": 0, "test": 102}
     assert said["seconds"].keys() >= {"scan", "race", "ladder", "total"}
