@@ -193,6 +193,13 @@ def as_json(spec: Spec) -> dict[str, Any]:
         ("torchvision:resnet18?size=300&resize=200", Misuse, "at most resize"),
         ("torchvision:resnet18?interpolation=nearest", Misuse, "bicubic, bilinear"),
         ("keras:resnet", UnknownName, "timm:NAME"),
+        ("timm:vit_tiny_patch16_224?size=160", Misuse, r"160 x 160: .*224.*\?img_size=N"),
+        ("timm:swin_tiny_patch4_window7_224?size=160", Misuse, r"160 x 160: .*\?img_size=N"),
+        ("timm:vit_small_patch14_dinov2?img_size=big", Misuse, "img_size=big .* whole pixels"),
+        ("timm:resnet18?in_chans=1", Misuse, "'in_chans': '1'.* colour pictures .* channels"),
+        ("timm:vit_tiny_patch16_224?patch_size=0", Misuse, "'patch_size': '0'"),
+        ("torchvision:vit_b_16?size=160", Misuse, r"160 x 160: Wrong image height.*224"),
+        ("torchvision:inception_v3?size=64", Misuse, "64 x 64: .*[Kk]ernel"),
     ],
 )
 def test_a_name_that_cannot_be_meant_is_said(name: str, error: type[Exception], said: str) -> None:

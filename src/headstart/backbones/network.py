@@ -125,6 +125,12 @@ def _value(text: str) -> Any:
     return text
 
 
+def words(error: Exception) -> str:
+    """What a library says of an error: its first line, at most 200 letters."""
+    said = str(error).strip()
+    return said.splitlines()[0][:200] if said else type(error).__name__
+
+
 def _tensors(data: bytes, name: str) -> Tensors:
     """Names and tensors in a file. No code in it is run, whatever it is.
 
@@ -139,8 +145,7 @@ def _tensors(data: bytes, name: str) -> Tensors:
         else:
             found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # readers of damaged files raise whatever they meet
-        why = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise WeightsError(f"{name} cannot be read as weights: {why}") from error
+        raise WeightsError(f"{name} cannot be read as weights: {words(error)}") from error
     for wrapper in _WRAPPED:
         if isinstance(found, dict) and isinstance(found.get(wrapper), dict):
             found = found[wrapper]
