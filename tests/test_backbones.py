@@ -1,5 +1,6 @@
 """Any pretrained network as a source: it is the network it says it is, its weights are the ones wanted."""
 
+import functools
 import json
 import pickle
 import subprocess
@@ -224,11 +225,16 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
+@functools.cache
+def small() -> Spec:
+    """Its facts, measured once."""
+    return backbones.spec(SMALL)
+
+
 def remote(server: make.Server, body: bytes, digest: str) -> Spec:
     server.body = body
     address = f"http://127.0.0.1:{server.server_address[1]}/models/small.safetensors"
-    spec = backbones.spec(SMALL)
-    return replace(spec, weights=Weights("address", address, "small.safetensors", digest, ""))
+    return replace(small(), weights=Weights("address", address, "small.safetensors", digest, ""))
 
 
 def test_weights_are_fetched_once_when_asked_for(
@@ -256,6 +262,38 @@ def test_wrong_weights_are_never_kept(server: make.Server, small_weights: Path, 
     place.write_bytes(b"something else")
     with pytest.raises(WeightsError, match=r"wanted 00000000\. Remove it"):
         backbones.pinned(spec)
+
+
+PORTAL = b"<!DOCTYPE html><title>Please log in</title>"
+
+
+@pytest.mark.parametrize("file", ["small.safetensors", "small.pth"])
+def test_a_page_in_place_of_weights_is_not_kept(
+    file: str, server: make.Server, small_weights: Path, cache: Path
+) -> None:
+    """Whose digest nobody says: a captive portal answers everything with 200."""
+    spec = remote(server, PORTAL, "")
+    spec = replace(spec, weights=replace(spec.weights, file=file))
+    place = cache / "downloads" / file
+    with pytest.raises(DownloadError, match=rf"not weights.* not kept.*put it at {place}"):
+        backbones.pinned(spec)
+    assert list(place.parent.iterdir()) == []
+    if file.endswith(".pth"):
+        return
+    server.body = small_weights.read_bytes()
+    assert load(backbones.pinned(spec)).names
+
+
+def test_what_lies_there_and_is_no_weights_is_named_with_its_place(server: make.Server, cache: Path) -> None:
+    spec = remote(server, b"", "")
+    place = cache / "downloads" / "small.safetensors"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(PORTAL)
+    with pytest.raises(
+        WeightsError, match=rf"cannot be read as weights.* {place}. Remove it, and it is fetched"
+    ):
+        load(backbones.pinned(spec))
+    assert server.asked == 0
 
 
 def test_offline_the_user_is_told_which_file_to_put_where(small_weights: Path, cache: Path) -> None:

