@@ -1,5 +1,6 @@
 """Any pretrained network as a source: it is the network it says it is, its weights are the ones wanted."""
 
+import functools
 import json
 import pickle
 import subprocess
@@ -19,7 +20,7 @@ import headstart
 from headstart import backbones
 from headstart.backbones.chain import chain
 from headstart.backbones.libraries import anatomy, search
-from headstart.backbones.network import Classify, architecture, load
+from headstart.backbones.network import Classify, _filled, architecture, load
 from headstart.cli import main
 from headstart.engines import open_engine
 from headstart.engines.openvino import OpenVinoEngine
@@ -193,6 +194,13 @@ def as_json(spec: Spec) -> dict[str, Any]:
         ("torchvision:resnet18?size=300&resize=200", Misuse, "at most resize"),
         ("torchvision:resnet18?interpolation=nearest", Misuse, "bicubic, bilinear"),
         ("keras:resnet", UnknownName, "timm:NAME"),
+        ("timm:vit_tiny_patch16_224?size=160", Misuse, r"160 x 160: .*224.*\?img_size=N"),
+        ("timm:swin_tiny_patch4_window7_224?size=160", Misuse, r"160 x 160: .*\?img_size=N"),
+        ("timm:vit_small_patch14_dinov2?img_size=big", Misuse, "img_size=big .* whole pixels"),
+        ("timm:resnet18?in_chans=1", Misuse, "'in_chans': '1'.* colour pictures .* channels"),
+        ("timm:vit_tiny_patch16_224?patch_size=0", Misuse, "'patch_size': '0'"),
+        ("torchvision:vit_b_16?size=160", Misuse, r"160 x 160: Wrong image height.*224"),
+        ("torchvision:inception_v3?size=64", Misuse, "64 x 64: .*[Kk]ernel"),
     ],
 )
 def test_a_name_that_cannot_be_meant_is_said(name: str, error: type[Exception], said: str) -> None:
@@ -217,11 +225,16 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
+@functools.cache
+def small() -> Spec:
+    """Its facts, measured once."""
+    return backbones.spec(SMALL)
+
+
 def remote(server: make.Server, body: bytes, digest: str) -> Spec:
     server.body = body
     address = f"http://127.0.0.1:{server.server_address[1]}/models/small.safetensors"
-    spec = backbones.spec(SMALL)
-    return replace(spec, weights=Weights("address", address, "small.safetensors", digest, ""))
+    return replace(small(), weights=Weights("address", address, "small.safetensors", digest, ""))
 
 
 def test_weights_are_fetched_once_when_asked_for(
@@ -249,6 +262,38 @@ def test_wrong_weights_are_never_kept(server: make.Server, small_weights: Path, 
     place.write_bytes(b"something else")
     with pytest.raises(WeightsError, match=r"wanted 00000000\. Remove it"):
         backbones.pinned(spec)
+
+
+PORTAL = b"<!DOCTYPE html><title>Please log in</title>"
+
+
+@pytest.mark.parametrize("file", ["small.safetensors", "small.pth"])
+def test_a_page_in_place_of_weights_is_not_kept(
+    file: str, server: make.Server, small_weights: Path, cache: Path
+) -> None:
+    """Whose digest nobody says: a captive portal answers everything with 200."""
+    spec = remote(server, PORTAL, "")
+    spec = replace(spec, weights=replace(spec.weights, file=file))
+    place = cache / "downloads" / file
+    with pytest.raises(DownloadError, match=rf"not weights.* not kept.*put it at {place}"):
+        backbones.pinned(spec)
+    assert list(place.parent.iterdir()) == []
+    if file.endswith(".pth"):
+        return
+    server.body = small_weights.read_bytes()
+    assert load(backbones.pinned(spec)).names
+
+
+def test_what_lies_there_and_is_no_weights_is_named_with_its_place(server: make.Server, cache: Path) -> None:
+    spec = remote(server, b"", "")
+    place = cache / "downloads" / "small.safetensors"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(PORTAL)
+    with pytest.raises(
+        WeightsError, match=rf"cannot be read as weights.* {place}. Remove it, and it is fetched"
+    ):
+        load(backbones.pinned(spec))
+    assert server.asked == 0
 
 
 def test_offline_the_user_is_told_which_file_to_put_where(small_weights: Path, cache: Path) -> None:
@@ -320,15 +365,73 @@ def test_a_file_that_is_no_weights_runs_no_code(
 
 
 @pytest.mark.usefixtures("cache")
-def test_checkpoints_as_people_write_them_are_read(tmp_path: Path) -> None:
-    model = architecture("timm", "resnet18", (("num_classes", "7"),))
+@pytest.mark.parametrize("library", ["timm", "torchvision"])
+def test_checkpoints_as_people_write_them_are_read(library: str, tmp_path: Path) -> None:
+    model = architecture(library, "resnet18", (("num_classes", "7"),))
     weights = {f"module.{key}": value for key, value in model.state_dict().items()}
     torch.save({"state_dict": weights, "epoch": 3}, tmp_path / "run.pth")
-    network = load(backbones.with_file(backbones.spec("timm:resnet18"), tmp_path / "run.pth"))
+    network = load(backbones.with_file(backbones.spec(f"{library}:resnet18"), tmp_path / "run.pth"))
     picture = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         assert torch.equal(network(picture), model.eval()(picture))
     assert not any(one.requires_grad for one in network.parameters())
+
+
+@pytest.mark.parametrize(
+    ("name", "layers"),
+    [
+        ("torchvision:resnet18", {"fc"}),
+        ("torchvision:alexnet", {"classifier.6"}),
+        ("torchvision:squeezenet1_1", {"classifier.1"}),  # a convolution
+        ("torchvision:densenet121", {"classifier"}),
+        ("torchvision:mnasnet0_5", {"classifier.1"}),  # refuses tensors without a note of their version
+        ("torchvision:vit_b_32", {"heads.head"}),
+        ("torchvision:swin_t", {"head"}),
+        ("torchvision:inception_v3", {"fc", "AuxLogits.fc"}),
+        ("timm:deit_tiny_distilled_patch16_224", {"head", "head_dist"}),
+    ],
+)
+def test_a_classifier_of_any_number_of_classes_fits(name: str, layers: set[str]) -> None:
+    library, _, rest = name.partition(":")
+    wanted = architecture(library, rest, (("num_classes", "2"),)).state_dict()
+    usual = architecture(library, rest).state_dict()
+    differ = {key.rpartition(".")[0] for key in wanted if wanted[key].shape != usual[key].shape}
+    assert differ == layers
+    spec = replace(backbones.spec(SMALL), library=library, architecture=rest)
+    model = _filled(spec, dict(wanted), "ants_bees.pth")
+    found = model.state_dict()
+    assert all(torch.equal(found[key], value) for key, value in wanted.items())
+    with torch.no_grad():
+        assert model.eval()(torch.randn(1, 3, 224, 224)).shape == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "renamed"),
+    [
+        ("densenet121", {".norm1.": ".norm.1.", ".conv2.": ".conv.2."}),
+        ("vit_b_32", {"mlp.0.": "mlp.linear_1.", "mlp.3.": "mlp.linear_2."}),
+    ],
+)
+def test_torchvisions_older_names_of_tensors_are_known(name: str, renamed: dict[str, str]) -> None:
+    spec = replace(backbones.spec(SMALL), library="torchvision", architecture=name)
+    wanted = published = architecture("torchvision", name).state_dict()
+    for now, then in renamed.items():
+        published = {key.replace(now, then): value for key, value in published.items()}
+    assert len(published.keys() - wanted.keys()) > 40
+    found = _filled(spec, published, "published.pth").state_dict()
+    assert all(torch.equal(found[key], value) for key, value in wanted.items())
+
+
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize("name", ["torchvision:resnet18", "timm:resnet18", "scratch:small-cnn"])
+def test_a_tensor_that_lacks_is_no_matter_of_classes(name: str, tmp_path: Path) -> None:
+    spec = backbones.spec(name)
+    weights = architecture(spec.library, spec.architecture, spec.arguments).state_dict()
+    lost = next(iter(weights))
+    del weights[lost]
+    save_file(weights, tmp_path / "run.safetensors")
+    with pytest.raises(WeightsError, match=f"tensor {lost} is missing"):
+        load(backbones.with_file(spec, tmp_path / "run.safetensors"))
 
 
 @pytest.mark.usefixtures("cache")

@@ -544,7 +544,9 @@ def test_from_files_to_a_model_that_carries_its_network(tmp_path: Path, photos: 
     others = make.folder(tmp_path / "others", {"red": 20, "green": 20, "blue": 20}, first=500)
     frozen = train(others, out=tmp_path / "two", backbone=source)
     assert frozen.report["tune"] == "never"
-    assert frozen.backbone == model.backbone
+    assert frozen.backbone == replace(model.backbone, name=source)
+    assert frozen.report["backbone"] == frozen.report["options"]["backbone"] == source
+    assert f"- Backbone: {source} (" in (tmp_path / "two" / "README.md").read_text("utf-8")
     again = train(others, out=tmp_path / "three", backbone=source, tune="last", epochs=1, augment="none")
     assert len(learnt_from(again.backbone)) == 72 + 60
     assert again.report["tune"] == "last 1"

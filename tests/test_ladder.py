@@ -1,14 +1,17 @@
 """The ladder: every rung is judged on the same pictures, and compared with the one below as what it is."""
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import make
 import numpy as np
 import pytest
 import scipy.stats
+from click.testing import CliRunner
 
 from headstart import backbones, ladder, race
+from headstart.cli import group
 from headstart.engines import open_engine
 from headstart.errors import Misuse
 from headstart.evaluate import paired, paired_accuracy
@@ -26,7 +29,9 @@ def parted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Look, Split]:
 
 def test_the_rungs_in_order_on_the_test_part(parted: tuple[Look, Split]) -> None:
     seen, split = parted
-    found = ladder.ladder(LITE, seen, split, ladder.QUICK)
+    whole = ladder.ladder(LITE, seen, split, ladder.QUICK)
+    assert (whole.left_out, whole.leaked) == ({}, 0)
+    found = whole.rungs
     assert [one.name for one in found] == ["majority", "source", "nearest", "linear"]
     assert {one.n for one in found} == {len(split.rows("test"))}
     assert found[0].gain is None
@@ -43,7 +48,7 @@ def test_the_linear_rung_is_what_train_would_say(parted: tuple[Look, Split]) -> 
     from headstart.heads._choose import choose
 
     seen, split = parted
-    (rung,) = ladder.ladder(LITE, seen, split, ["linear"])
+    (rung,) = ladder.ladder(LITE, seen, split, ["linear"]).rungs
     fitted = choose(seen.features.take(split.rows("train")))
     mine = split.rows("test")
     right = fitted.logits(seen.features.x[mine]).argmax(1) == seen.features.y[mine]
@@ -51,12 +56,10 @@ def test_the_linear_rung_is_what_train_would_say(parted: tuple[Look, Split]) -> 
 
 
 def test_labels_that_say_nothing_leave_every_rung_at_chance(parted: tuple[Look, Split]) -> None:
-    from dataclasses import replace
-
     seen, split = parted
     y = np.random.default_rng(3).permutation(seen.features.y)
     blind = replace(seen, features=replace(seen.features, y=y))
-    for one in ladder.ladder(LITE, blind, split, ladder.QUICK):
+    for one in ladder.ladder(LITE, blind, split, ladder.QUICK).rungs:
         assert one.accuracy_ci95[0] < 0.5
         assert not one.verdict.startswith("better")
 
@@ -117,9 +120,67 @@ def test_the_interval_of_a_difference_holds_as_often_as_it_says() -> None:
     assert held >= 0.93 * 400
 
 
-def test_a_network_from_nothing_guesses_nothing(parted: tuple[Look, Split]) -> None:
-    seen, _ = parted
-    assert ladder._guesses(backbones.spec("scratch:small-cnn"), seen.features) is None
+# -- what judges nothing ----------------------------------------------------------------------------------
+
+
+def test_pictures_that_leak_judge_no_rung(parted: tuple[Look, Split]) -> None:
+    seen, split = parted
+    train, test = split.rows("train"), split.rows("test")
+    groups = seen.features.groups.copy()
+    groups[test[:4]] = groups[train[0]]  # as if they were one picture, saved again
+    torn = replace(seen, features=replace(seen.features, groups=groups))
+    found = ladder.ladder(LITE, torn, split, ladder.QUICK)
+    assert found.leaked == 4
+    assert {one.n for one in found.rungs} == {len(test) - 4}
+    left = replace(
+        split, parts=tuple("val" if at in test[:4] else part for at, part in enumerate(split.parts))
+    )
+    without = ladder.ladder(LITE, seen, left, ladder.QUICK)
+    assert [(one.accuracy, one.nll) for one in found.rungs] == [
+        (one.accuracy, one.nll) for one in without.rungs
+    ]
+
+
+def test_pictures_that_the_network_has_learnt_judge_no_rung(
+    parted: tuple[Look, Split], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in `compare other/ --test photos/ --backbone headstart:photos-model`."""
+    seen, split = parted
+    test = split.rows("test")
+    for known, n in ((test[:5], len(test) - 5), (test, 0)):
+        digests = frozenset(seen.features.digests[int(row)] for row in known)
+        monkeypatch.setattr(race, "learnt_from", lambda _spec, digests=digests: digests)
+        found = ladder.ladder(LITE, seen, split, ["majority", "linear"])
+        assert found.leaked == len(known)
+        assert [one.n for one in found.rungs] == [n, n] * (n > 0)
+        assert all("was learnt from" in why for why in found.left_out.values())
+        assert len(found.left_out) == 2 * (n == 0)
+
+
+def test_a_rung_that_cannot_be_judged_leaves_the_others(parted: tuple[Look, Split]) -> None:
+    seen, split = parted
+    stageless = replace(backbones.spec("scratch:small-cnn"), stages=())
+    found = ladder.ladder(stageless, seen, split, ["majority", "source", "nearest", "last", "all"])
+    assert [one.name for one in found.rungs] == ["majority", "nearest"]
+    assert found.rungs[1].gain == pytest.approx(found.rungs[1].accuracy - found.rungs[0].accuracy)
+    assert found.left_out.keys() == {"source", "last", "all"}
+    assert "random weights" in found.left_out["source"]
+    assert "no stages" in found.left_out["last"]
+
+
+def test_a_fold_with_too_few_pictures_costs_its_rung_alone(tmp_path: Path) -> None:
+    folder = make.folder(tmp_path / "few", {"red": 2, "green": 1})
+    found = ladder.compare(folder, names=[backbones.DEFAULT])
+    assert [one.name for one in found.ladder.rungs] == ["majority", "source", "nearest"]
+    assert "at least two classes" in found.ladder.left_out["linear"]
+    told = CliRunner().invoke(group, ["compare", str(folder), "--backbone", "fast"]).output
+    assert "not judged: linear. a classifier needs pictures" in told
+    assert max(map(len, told.splitlines()[:-1])) <= 80
+
+
+def test_a_budget_for_rungs_that_train_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Misuse, match="none is named: last, all, scratch"):
+        ladder.compare(tmp_path, budget_s=60)
 
 
 def test_names_of_rungs() -> None:
@@ -134,8 +195,8 @@ def test_names_of_rungs() -> None:
 def test_without_a_test_part_all_are_judged_out_of_fold(tmp_path: Path) -> None:
     folder = make.folder(tmp_path / "few", {"red": 30, "green": 30}, jitter=30)
     found = ladder.compare(folder, names=("scratch:small-cnn?width=8",), rungs=("majority", "linear", "all"))
-    assert [one.name for one in found.rungs] == ["majority", "linear", "all"]
-    assert {one.n for one in found.rungs} == {60}
+    assert [one.name for one in found.ladder.rungs] == ["majority", "linear", "all"]
+    assert {one.n for one in found.ladder.rungs} == {60}
     assert found.data["test"] == 0
     assert found.to_json()["rungs"][2]["gain_ci95"] is not None
 

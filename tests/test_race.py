@@ -438,7 +438,7 @@ def call(*words: object) -> Result:
 def test_the_document_has_its_keys(enter: Any, album: Path) -> None:
     enter(colours=(0.0, 1.0), noise=(1e4, 0.1))
     said = json.loads(call(album, "--json").stdout)
-    assert said.keys() == {"backbones", "chosen", "rungs", "data", "seconds"}
+    assert said.keys() == {"backbones", "chosen", "rungs", "left_out", "leaked", "data", "seconds"}
     assert said["chosen"] == said["backbones"][0]["name"] == "colours"
     assert said["data"] == {"files": 510, "used": 510, "train": 408, "val": 0, "test": 102}
     assert said["seconds"].keys() >= {"scan", "race", "ladder", "total"}
@@ -480,6 +480,26 @@ def test_real_backbones_race(base: Path) -> None:
     assert said["chosen"] == backbones.DEFAULT
     assert said["data"]["test"] == 18
     assert said["backbones"][0]["accuracy"] > 0.6
+
+
+def test_ones_own_network_is_called_what_it_was_asked_for_as(base: Path, tmp_path: Path) -> None:
+    """Else two rows bear one name, and the command at the end brings the network it started from."""
+    from safetensors.torch import save_file
+
+    from headstart.backbones.network import load
+
+    plain, own = "scratch:small-cnn?width=4", f"headstart:{tmp_path / 'own'}"
+    save_file(load(backbones.spec(f"{plain}&seed=1")).state_dict(), tmp_path / "w.safetensors")
+    photos = make.parted(base)
+    words = {"backbone": plain, "weights": tmp_path / "w.safetensors", "report": False}
+    train(photos, out=tmp_path / "own", **words)  # type: ignore[arg-type]
+    plot = tmp_path / "race.svg"
+    said = json.loads(call(photos, "--backbone", plain, "--backbone", own, "--plot", plot, "--json").stdout)
+    assert {one["name"] for one in said["backbones"]} == {plain, own}
+    (told,) = parsed(plot.read_text(encoding="utf-8")).getElementsByTagName("desc")
+    assert f"{own}: " in text(told)
+    last = call(photos, "--backbone", own).stdout.splitlines()[-1]
+    assert last.split() == ["headstart", "train", str(photos), "--backbone", own]
 
 
 @pytest.mark.parametrize(

@@ -61,8 +61,18 @@ def place_of(remote: Remote) -> Path:
     return make_cache_folder(FOLDER) / remote.file
 
 
-def fetch(remote: Remote, *, progress: OnBytes | None = None) -> Path:
+def by_hand(remote: Remote) -> str:
+    """How to do without fetching it, in a sentence."""
+    place = place_of(remote)
+    return f"Or get {remote.address} by other means, put it at {place}, and run the same command again."
+
+
+def fetch(
+    remote: Remote, *, progress: OnBytes | None = None, check: Callable[[Path], None] | None = None
+) -> Path:
     """The file's place in the cache, where it is put now unless it lies there. Its digest is checked.
+
+    What comes is given to `check`, which may refuse it with a DownloadError, before it has its place.
 
     Raises:
         DownloadError: it cannot be fetched, or what came or lies there is not the file expected.
@@ -73,7 +83,9 @@ def fetch(remote: Remote, *, progress: OnBytes | None = None) -> Path:
     try:
         if not place.exists():
             remove_stale(place)
-            _download(remote, part, place, progress)
+            _download(remote, part, progress)
+            if check:
+                check(part)
             part.replace(place)
         elif remote.bytes not in (None, place.stat().st_size) or not _is(remote, digest_file(place)):
             size = f"{remote.bytes:,} bytes, " if remote.bytes is not None else ""
@@ -97,12 +109,11 @@ def _is(remote: Remote, digest: str) -> bool:
     return digest.startswith(remote.sha256)
 
 
-def _download(remote: Remote, part: Path, place: Path, progress: OnBytes | None) -> None:
-    digest, done = sha256(), 0
-    by_hand = f"Or get {remote.address} by other means, put it at {place}, and run the same command again."
+def _download(remote: Remote, part: Path, progress: OnBytes | None) -> None:
+    digest, done, instead = sha256(), 0, by_hand(remote)
     wanted = remote.bytes
     with part.open("xb") as file:
-        for block, announced in _blocks(remote.address, by_hand):
+        for block, announced in _blocks(remote.address, instead):
             wanted = announced if wanted is None else wanted
             done += len(block)
             if wanted is not None and done > wanted:
@@ -114,7 +125,7 @@ def _download(remote: Remote, part: Path, place: Path, progress: OnBytes | None)
     if wanted is not None and done != wanted:
         came = "more" if done > wanted else f"{done:,}"
         raise DownloadError(
-            f"{remote.address} should have {wanted:,} bytes, and {came} came. Try again. {by_hand}"
+            f"{remote.address} should have {wanted:,} bytes, and {came} came. Try again. {instead}"
         )
     if not _is(remote, digest.hexdigest()):
         raise DownloadError(
@@ -122,7 +133,7 @@ def _download(remote: Remote, part: Path, place: Path, progress: OnBytes | None)
         )
 
 
-def _blocks(address: str, by_hand: str) -> Iterator[tuple[bytes, int | None]]:
+def _blocks(address: str, instead: str) -> Iterator[tuple[bytes, int | None]]:
     """The body at an address, piece by piece, and how long it is said to be.
 
     Errors of whoever takes the pieces are not caught here.
@@ -141,8 +152,8 @@ def _blocks(address: str, by_hand: str) -> Iterator[tuple[bytes, int | None]]:
                 yield block, announced
     except urllib.error.HTTPError as error:
         error.close()
-        raise DownloadError(f"cannot fetch {address}: {error.code} {error.reason}. {by_hand}") from error
+        raise DownloadError(f"cannot fetch {address}: {error.code} {error.reason}. {instead}") from error
     except (OSError, HTTPException, ValueError) as error:  # ValueError: no address at all
         deeper = getattr(error, "reason", error)  # URLError wraps what happened
         why = reason(deeper) if isinstance(deeper, OSError) else str(deeper) or type(deeper).__name__
-        raise DownloadError(f"cannot fetch {address}: {why}. {by_hand}") from error
+        raise DownloadError(f"cannot fetch {address}: {why}. {instead}") from error

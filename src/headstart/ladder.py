@@ -4,7 +4,8 @@
 
 Every rung is fitted on the training part and judged on the same pictures of the test part, so that two rungs
 can be compared picture by picture; with too few pictures for a test part all of them are judged out of fold.
-Nothing is chosen by these numbers: that is for `train`, which looks at its training part alone.
+Pictures with a twin among those learnt from judge no rung. Nothing is chosen by these numbers: that is for
+`train`, which looks at its training part alone.
 """
 
 import math
@@ -19,8 +20,9 @@ from numpy.typing import NDArray
 
 from headstart import heads, race
 from headstart.backbones import source
+from headstart.data.check import leaked_rows
 from headstart.data.split import folds
-from headstart.errors import Misuse
+from headstart.errors import Misuse, TooFewExamples
 from headstart.evaluate import accuracy_interval, nll, paired_accuracy
 from headstart.features.extract import OnStep, quiet
 from headstart.finetune.wish import Material, OnEpoch, silent
@@ -74,11 +76,20 @@ class Rung:
 
 
 @dataclass(frozen=True)
+class Ladder:
+    """The rungs, as far as there are any to stand on."""
+
+    rungs: tuple[Rung, ...]  # from the lowest up
+    left_out: dict[str, str]  # names of rungs that could not be judged, and why
+    leaked: int  # test pictures that judge no rung: they, or a twin, were learnt from
+
+
+@dataclass(frozen=True)
 class Comparison:
     """What `compare` tells: of backbones, and of how much training pays with the best of them."""
 
     candidates: tuple[race.Candidate, ...]  # best first
-    rungs: tuple[Rung, ...]  # from the lowest up
+    ladder: Ladder
     data: dict[str, int]
     seconds: dict[str, float]
 
@@ -87,7 +98,9 @@ class Comparison:
         return {
             "backbones": [one.to_json() for one in self.candidates],
             "chosen": self.candidates[0].name,
-            "rungs": [one.to_json() for one in self.rungs],
+            "rungs": [one.to_json() for one in self.ladder.rungs],
+            "left_out": [{"name": name, "reason": why} for name, why in self.ladder.left_out.items()],
+            "leaked": self.ladder.leaked,
             "data": self.data,
             "seconds": {name: round(value, 4) for name, value in self.seconds.items()},
         }
@@ -112,6 +125,8 @@ def compare(  # noqa: PLR0913  each is an option of the command
         NoData, TooFewExamples, Misuse, UnknownName: as in `train`.
     """
     begin = time.perf_counter()
+    if math.isfinite(budget_s) and not set(rungs) - set(QUICK):
+        raise Misuse(f"--budget is for rungs that train stages, and none is named: {', '.join(RUNGS[4:])}.")
     specs = race.candidates(names)
     heads.load_beside()
     found = scan_all(Path(data), Path(test) if test else None)
@@ -158,14 +173,21 @@ def ladder(  # noqa: PLR0913  what `train` would learn from, and how
     limit_px: int = LIMIT_PX,
     budget_s: float = math.inf,
     on_epoch: OnEpoch = silent,
-) -> tuple[Rung, ...]:
+) -> Ladder:
     """These rungs, from the lowest up. `budget_s` bounds each rung that trains stages.
 
-    A rung that this network does not have is left out: a source whose classifier does not see its last
-    layer's features makes no guesses, one without stages is not tuned.
+    A rung that cannot be judged is left out: a source whose classifier does not see its last layer's features
+    makes no guesses, one without stages is not tuned, and for some there may be too few pictures.
     """
     features = seen.features
-    pairs = _pairs(features, split, seed)
+    leaked = np.union1d(
+        leaked_rows(split, features.groups),
+        np.intersect1d(split.rows("test"), race.learnt_rows(features, spec)),
+    )
+    pairs = _pairs(features, split, leaked, seed)
+    if not len(pairs[0][1]):
+        why = "every test picture, or a twin of it, was learnt from: there is none to judge by."
+        return Ladder((), dict.fromkeys(names, why), len(leaked))
     judged = np.concatenate([mine for _, mine in pairs])
     order = np.argsort(judged)
     material = Material(
@@ -178,14 +200,20 @@ def ladder(  # noqa: PLR0913  what `train` would learn from, and how
         on_epoch=on_epoch,
     )
     found: list[Rung] = []
+    left_out: dict[str, str] = {}
     below: NDArray[np.bool_] | None = None
     groups = features.groups[judged[order]]
     for name in names:
         fit = _fit(name, material, seen, seed, budget_s / len(pairs), len(pairs[0][0]))
-        if fit is None:
+        if isinstance(fit, str):
+            left_out[name] = fit
             continue
         begin = time.perf_counter()
-        parts = [fit(rows)(mine) for rows, mine in pairs]
+        try:
+            parts = [fit(rows)(mine) for rows, mine in pairs]
+        except TooFewExamples as error:
+            left_out[name] = str(error)
+            continue
         taken = time.perf_counter() - begin
         probabilities = np.concatenate(parts)[order]
         truth = features.y[judged[order]]
@@ -202,14 +230,14 @@ def ladder(  # noqa: PLR0913  what `train` would learn from, and how
             )
         )  # fmt: skip
         below = right
-    return tuple(found)
+    return Ladder(tuple(found), left_out, len(leaked))
 
 
-def _pairs(features: Features, split: Split, seed: int) -> list[tuple[Ints, Ints]]:
+def _pairs(features: Features, split: Split, leaked: Ints, seed: int) -> list[tuple[Ints, Ints]]:
     """Rows to fit on and rows to judge: the parts, or folds where no test part is held out."""
     train, test = split.rows("train"), split.rows("test")
     if len(test):
-        return [(train, test)]
+        return [(train, np.setdiff1d(test, leaked))]
     own = features.take(train)
     groups_of = [len(np.unique(own.groups[own.y == label])) for label in range(len(own.classes))]
     wanted = fold_count(groups_of, FOLDS)
@@ -219,8 +247,8 @@ def _pairs(features: Features, split: Split, seed: int) -> list[tuple[Ints, Ints
     return [(train[dealt != fold], train[dealt == fold]) for fold in np.unique(dealt)]
 
 
-def _fit(name: str, material: Material, seen: Look, seed: int, budget_s: float, trained: int) -> Fit | None:
-    """How to fit a rung, None where this network does not have it."""
+def _fit(name: str, material: Material, seen: Look, seed: int, budget_s: float, trained: int) -> Fit | str:
+    """How to fit a rung, or why this network does not have it."""
     features, spec = material.features, material.spec
     if name == "majority":
         return lambda rows: _majority(features, rows)
@@ -229,10 +257,13 @@ def _fit(name: str, material: Material, seen: Look, seed: int, budget_s: float, 
     if name == "linear":
         return frozen(features, "auto", seed)
     if name == "source":
-        guesses = _guesses(spec, features)
-        return None if guesses is None else lambda rows: _matched(features, guesses, rows)
+        own = source.classifier(spec)
+        if own.why:
+            return own.why
+        guesses = np.asarray(own.logits(features.last()).argmax(1), dtype=np.int64)
+        return lambda rows: _matched(features, guesses, rows)
     if not spec.stages and name != "scratch":
-        return None
+        return f"{spec.name} has no stages that headstart knows: all of it stays frozen."
     from headstart.finetune.augment import usual
     from headstart.finetune.tune import Asked, fitting, recipe_for, stages_below
 
@@ -274,14 +305,6 @@ def _nearest(features: Features, rows: Ints) -> Predictor:
         return found
 
     return judge
-
-
-def _guesses(spec: Spec, features: Features) -> Ints | None:
-    """The class of its own that the source network takes each picture for, from the kept features."""
-    own = source.classifier(spec)
-    if own.why:
-        return None
-    return np.asarray(own.logits(features.last()).argmax(1), dtype=np.int64)
 
 
 def _matched(features: Features, guesses: Ints, rows: Ints) -> Predictor:

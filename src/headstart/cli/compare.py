@@ -3,6 +3,7 @@
 import math
 import os
 import shlex
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import click
 
 from headstart.cli import _options, _show
 
-NAME = 24  # columns
+NAME = 20  # columns
 
 
 @click.command("compare")
@@ -70,17 +71,29 @@ def command(
         _show.as_json(document)
     else:
         backbones(document)
-        if document["rungs"]:
+        if asked:
             ladder_of(document)
         name = shlex.quote(_show.safe(document["chosen"]))
         click.echo(f"\n  headstart train {shlex.quote(_show.safe(str(data)))} --backbone {name}")
 
 
 def ladder_of(document: dict[str, Any]) -> None:
-    """A table of the rungs, from the lowest up."""
-    rungs = document["rungs"]
-    kind = "test pictures" if document["data"]["test"] else "pictures, each by fits without it"
+    """A table of the rungs, from the lowest up, and what is not in it."""
     click.echo(_show.cut(f"\nThe ladder with {_show.safe(document['chosen'])}"))
+    if document["rungs"]:
+        _rungs(
+            document["rungs"],
+            "test pictures" if document["data"]["test"] else "pictures, each by fits without it",
+        )
+    if document["leaked"]:
+        click.secho(f"\n  LEAK: {document['leaked']} test pictures judge no rung:", bold=True)
+        click.echo("  they have a twin among those learnt from, or the network has learnt from them.")
+    for one in document["left_out"]:
+        told = f"not judged: {one['name']}. {_show.safe(one['reason'])}"
+        click.echo(textwrap.fill(told, _show.WIDTH, initial_indent="  ", subsequent_indent="    "))
+
+
+def _rungs(rungs: list[dict[str, Any]], kind: str) -> None:
     click.echo(f"on {rungs[0]['n']} {kind}\n")
     click.echo(f"{'':<35}  {'accuracy (95 %)':<22}  log-loss  seconds")
     for one in rungs:
@@ -97,7 +110,7 @@ def backbones(document: dict[str, Any]) -> None:
     click.echo(
         f"Judged on training pictures ({document['data']['train']}), each by a head that had not seen it\n"
     )
-    click.echo(f"{'backbone':<{NAME}}  {'accuracy (95 %)':<22}  log-loss  ms each  pictures")
+    click.echo(f"{'backbone':<{NAME}}  {'accuracy (95 %)':<22}  log-loss  ms each   GMAC  pictures")
     for one in document["backbones"]:
         name, (low, high) = _show.safe(one["name"]), one["accuracy_ci95"]
         if len(name) > NAME:
@@ -105,7 +118,8 @@ def backbones(document: dict[str, Any]) -> None:
             name = ""
         click.secho(
             f"{name:<{NAME}}  {one['accuracy']:.3f} ({low:.3f} to {high:.3f})  {one['nll']:8.3f}  "
-            f"{one['ms_per_picture']:7.1f}  {one['heats'][-1]['n']:8d}"
+            f"{one['ms_per_picture']:7.1f}  {one['gmac']:5.{0 if one['gmac'] >= 100 else 2}f}  "
+            f"{one['heats'][-1]['n']:8d}"
         )
         click.secho(_show.cut(f"  {one['verdict']}"), bold=one["verdict"] == "chosen")
     if len(document["backbones"]) == 1:

@@ -109,7 +109,7 @@ def told(report: dict[str, Any], data: Path, out: Path) -> None:
         f"{parts['test']} test"
     )
     click.echo(
-        f"{report['backbone']}, {_trained(report)}, with head {report['head']} "
+        f"{_show.safe(report['backbone'])}, {_trained(report)}, with head {report['head']} "
         f"on depths {report['choice']['depths']}"
     )
     tuning(report)

@@ -33,6 +33,7 @@ from headstart.files import cache_folder, cores, digest_file, folder_whole, make
 from headstart.values import Bytes, Floats, Halves, Spec
 
 _ODD = re.compile(r"[^A-Za-z0-9_.-]+")  # in names of backbones, and not for names of folders
+_LONGEST = 100  # letters of a backbone's name, which may hold a path, that names of folders take
 IR_FILES = ("network.xml", "network.bin")
 _POOLING: dict[str, Literal["mean", "max"]] = {"ReduceMean": "mean", "ReduceMax": "max"}
 _SHAPING = ("Reshape", "Squeeze")  # what may stand between a pool and the features
@@ -207,7 +208,7 @@ def _pooled(network: Any, backbone: Spec) -> tuple[tuple[engines.Pool, ...], lis
 
 
 def _folder(backbone: Spec, digest: str) -> Path:
-    return cache_folder() / "networks" / f"{_ODD.sub('-', backbone.name)}-{digest[:16]}"
+    return cache_folder() / "networks" / f"{_ODD.sub('-', backbone.name)[:_LONGEST]}-{digest[:16]}"
 
 
 def compiled(

@@ -33,6 +33,7 @@ COLOURS = (3, 3)
 WAIT_S = 60.0  # for another process that is writing
 
 _HALF = np.dtype("<f2")  # the same bytes on every machine
+_LONGEST = 100  # letters of a backbone's name, which may hold a path, that the file's name takes
 _CHUNK = 500  # rows asked for in one statement; older SQLite takes 999 at most
 # 8 KiB pages: a row of 2,848 features is one overflow page and a remainder of which eight share a leaf.
 _SCHEMA = f"""
@@ -92,7 +93,7 @@ class Store:
         Raises:
             StoreError: the cache cannot be used, or this file is of another version, backbone or length.
         """
-        readable = re.sub(r"[^A-Za-z0-9._-]", "_", name)
+        readable = re.sub(r"[^A-Za-z0-9._-]", "_", name)[:_LONGEST]
         path = make_cache_folder("features") / f"{readable}-{backbone[:16]}-{VERSION}.sqlite"
         try:
             database = _open(path, backbone, dim)

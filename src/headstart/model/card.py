@@ -31,7 +31,7 @@ Macro-F1 {score["macro_f1"]:.3f}, log-loss {score["nll"]:.3f}, calibration error
 
 ## How it was made
 
-- Backbone: {model.backbone.title}, {_tuned(report)}; features run as {report["precision"]}. Weights: {model.backbone.licence} ({model.backbone.citation}).
+- Backbone: {_safe(model.backbone.name)} ({model.backbone.title}), {_tuned(report)}; features run as {report["precision"]}. Weights: {model.backbone.licence} ({model.backbone.citation}).
 - Head: {report["head"]} on the depths "{report["choice"]["depths"]}"; temperature {model.temperature:.4g}.
 - Data: {data["used"]} of {data["files"]} files used ({data["train"]} train, {data["val"]} val, {data["test"]} test); {len(data["findings"])} findings.
 - headstart {report["version"]}, seed {report["seed"]}.
