@@ -9,7 +9,7 @@ import make
 import numpy as np
 
 from headstart import backbones
-from headstart.evaluate import judge, wilson
+from headstart.evaluate import confusion, judge, wilson
 from headstart.report import Judged, Material
 from headstart.values import ClassInfo
 
@@ -56,7 +56,8 @@ def material(
     for row, one in enumerate(judged):
         for label, p in one.answers:
             probabilities[row, label] = p
-    score = judge(np.array([one.truth for one in judged]), probabilities, classes).to_json()
+    truth = np.array([one.truth for one in judged])
+    score = judge(truth, probabilities, classes).to_json()
     return Material(
         report=document(classes, score, [one.path for one in judged], trust=trust, race=race),
         classes=tuple(classes),
@@ -65,6 +66,7 @@ def material(
         data="photos",
         known=known,
         judged=tuple(judged),
+        confusion=confusion(truth, probabilities.argmax(1), len(classes)),
         silence="",
         map=tuple(places),
         thumbs={path: jpeg(at, label) for at, (path, (label, _)) in enumerate(known.items()) if embed},
@@ -161,11 +163,14 @@ def trusted(classes: Sequence[str], paths: Sequence[str]) -> dict[str, Any]:
             "per_class": {name: {"coverage": 0.95, "n": 20} for name in classes},
         },
         "unknown": {
-            "method": "nearest", "threshold": 0.31, "false_rejection": 0.02, "rejected": 0.025, "n": 238,
+            "method": "nearest", "threshold": 0.31, "false_rejection": 0.02, "rejected": 0.025,
+            "rejected_ci95": [0.011, 0.054], "n": 238,
             "tried": [{"method": "nearest", "auroc": 0.981, "fpr95": 0.08}],
         },
         "suspects": {
+            "examined": 59,
             "estimated": 2,
+            "found": 3,
             "rows": [
                 {
                     "path": path, "label": classes[0], "suggested": classes[1], "given": 0.02, "other": 0.93,

@@ -26,13 +26,14 @@ from headstart import backbones
 from headstart.backbones import source
 from headstart.cli import group
 from headstart.errors import Misuse
+from headstart.evaluate import fpr95
 from headstart.files import cache_folder
 from headstart.model.folder import load
 from headstart.recipe import train
 from headstart.report import Material, remake, render
 from headstart.report.compared import compared
 from headstart.report.layout import layout
-from headstart.report.markup import script_json
+from headstart.report.markup import percent, script_json
 from headstart.report.sections import is_web, of_so_many
 from headstart.report.thumbs import MOST_BYTES, thumbs
 
@@ -207,6 +208,41 @@ def test_a_section_stands_only_where_its_part_is_there() -> None:
     trust = dict.fromkeys(half.report["trust"]) | {"sets": half.report["trust"]["sets"]}
     found = Seen(render(replace(half, report=half.report | {"trust": trust}))).ids()
     assert found & PARTS_OF_TRUST == {"sets"}
+
+
+def test_the_words_over_a_statistic_say_what_it_is() -> None:
+    """95 of 100 known pictures are kept by a limit below which 30 of 100 strangers lie."""
+    known, strangers = np.arange(100.0), np.concatenate([np.full(30, 50.0), np.full(70, 500.0)])
+    share = fpr95(known, strangers)
+    assert share == pytest.approx(0.3)
+    of = reporting.material()
+    of.report["trust"]["unknown"]["tried"] = [{"method": "nearest", "auroc": 0.9, "fpr95": share}]
+    page = render(of).decode()
+    assert "strangers missed where 95 % of the known are kept" in page
+    assert f"{percent(share)}<svg" in page.partition("strangers missed")[2].partition("</table>")[0]
+
+
+def test_without_a_test_part_nothing_is_said_of_how_many_known_ones_are_unknown() -> None:
+    of = reporting.material()
+    page = render(of).decode()
+    assert "of 238 test pictures 2.5\xa0% were (1.1 to 5.4\xa0%)" in page
+    of.report["trust"]["unknown"] |= {"rejected": None, "rejected_ci95": [0.0, 1.0], "n": 0}
+    page = render(of).decode()
+    assert "2\xa0% are meant to be; without a test part nothing tells how many are." in page
+
+
+def test_suspects_say_how_many_were_examined_and_how_many_are_listed() -> None:
+    of = reporting.material()
+    doubt = of.report["trust"]["suspects"]
+    doubt |= {"examined": 40, "estimated": 5, "found": 7}
+    page = render(of).decode()
+    assert "About 5 labels of the 40 that were examined, out of 59 may be wrong" in page
+    assert "suspects.csv lists the first 3 of 7" in page
+    assert "Judged by the frozen network" in page  # the material was tuned
+    of.report["trust"]["suspects"] = doubt | {"rows": [], "found": 0}
+    assert "No label of the 40 that were examined, out of 59 looks wrong." in render(of).decode()
+    of.report["trust"]["suspects"] = doubt | {"rows": [], "examined": 0}
+    assert "suspects" not in Seen(render(of)).ids()
 
 
 def test_nothing_judged_and_no_guesses_still_make_a_page() -> None:
@@ -389,15 +425,29 @@ def test_a_report_made_anew_tells_the_answers_of_the_model(folder: Path, parted:
 
 
 def test_of_equal_files_in_two_parts_each_keeps_its_own(parted: Path, tmp_path: Path) -> None:
-    """A copy of a training picture in the test part is judged, and the training picture is not."""
+    """A copy of a training picture in the test part counts nowhere, and the training picture is not judged."""
     pictures = tmp_path / "copied"
     shutil.copytree(parted, pictures)
     shutil.copy(pictures / "train" / "blue" / "0000.png", pictures / "test" / "blue" / "copy.png")
     model = train(pictures, out=tmp_path / "copied-model")
-    assert model.report["leaked"] >= 1
-    judged = {one["f"] for one in facts(remake(tmp_path / "copied-model", pictures))["pics"] if "a" in one}
-    assert "test/blue/copy.png" in judged
-    assert "train/blue/0000.png" not in judged
+    report, trust = model.report, model.report["trust"]
+    assert (report["leaked"], report["test"]["n"], report["test_without_leaks"]["n"]) == (1, 19, 18)
+    assert sum(one["n"] for one in trust["reliability"]) == trust["abstain"][0]["n"] == 18
+    assert trust["sets"]["n"] == trust["unknown"]["n"] == 18
+    for page in (
+        (tmp_path / "copied-model" / "report.html").read_bytes(),
+        remake(tmp_path / "copied-model", pictures),
+    ):
+        told = {one["f"]: one for one in facts(page)["pics"]}
+        assert told["test/blue/copy.png"]["k"] == "test"
+        assert told["train/blue/0000.png"]["k"] == "train"
+        assert sum("a" in one for one in told.values()) == 18
+        cells = re.findall(r'data-cell="(\d),(\d)" aria-label="[^"]*: (\d+)"', page.decode())
+        found = np.zeros((3, 3), int)
+        for truth, said, n in cells:
+            found[int(truth), int(said)] = int(n)
+        assert found.tolist() == report["test_without_leaks"]["confusion"]
+        assert page.count(b"1 test picture with a twin in the training part left out.") >= 4
 
 
 def test_out_of_fold_answers_are_told_where_no_test_part_is(tmp_path: Path) -> None:

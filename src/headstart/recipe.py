@@ -40,7 +40,7 @@ from headstart.model.unknown import FALSE_REJECTION
 from headstart.race import ENOUGH
 from headstart.report import write
 from headstart.trust import NOBODY, examine
-from headstart.trust.evidence import Evidence, Judged
+from headstart.trust.evidence import Evidence, counted
 from headstart.values import Evaluation, Examples, Features, Ints
 from headstart.version import VERSION
 
@@ -185,13 +185,12 @@ def train(
     model = build(fitted, features, examples, parts, spec, unseen=unseen)
     trust = None
     if evidence:
-        held_back = np.sort(np.concatenate([rows["test"], rows["val"]]))
         trust = examine(
             evidence,
             model,
             features,
-            _answers(fitted, features, rows["test"]),
-            _answers(fitted, features, held_back),
+            counted(fitted, features, parts, leaked),
+            frozen=climbed.material.spec if climbed else spec,
             confirmed=fixes.confirmed if fixes else NOBODY,
         )
         findings = ordered([*findings, *trust.findings])
@@ -235,7 +234,7 @@ def train(
     beside: dict[str, bytes] = {}
     if trust:
         started = time.perf_counter()
-        page = write(model, engine, features, examples, parts, fitted, limit_px=limit_px)
+        page = write(model, engine, features, examples, parts, fitted, leaked, limit_px=limit_px)
         beside = {model_folder.SUSPECTS: trust.table, model_folder.REPORT: page}
         ended = time.perf_counter()
         document["seconds"] |= {"report": round(ended - started, 4), "total": round(ended - begin, 4)}
@@ -277,14 +276,6 @@ def _judge(fitted: Fitted, features: Features, rows: Ints) -> Evaluation | None:
         return None
     probabilities = softmax(fitted.logits(features.x[rows]), fitted.best.temperature)
     return judge(features.y[rows], probabilities, features.classes, features.groups[rows])
-
-
-def _answers(fitted: Fitted, features: Features, rows: Ints) -> Judged | None:
-    """What is said of these rows, or None where there are none."""
-    if not len(rows):
-        return None
-    probabilities = softmax(fitted.logits(features.x[rows]), fitted.best.temperature)
-    return Judged(rows, probabilities, features.y[rows], features.groups[rows])
 
 
 def _choice(fitted: Fitted) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from headstart.backbones.weights import is_trained
+from headstart.data.check import leaked_rows
 from headstart.engines import open_engine
 from headstart.errors import Misuse
 from headstart.features.extract import OnStep, extract, quiet
@@ -15,6 +16,7 @@ from headstart.look import scan_all
 from headstart.modalities.image import LIMIT_PX
 from headstart.model.folder import JSON, load
 from headstart.model.model import Part
+from headstart.race import learnt_rows
 from headstart.report.gather import answered
 from headstart.report.making import made
 from headstart.report.material import Answered
@@ -65,7 +67,8 @@ def remake(
         read.x[kept], labels, groups, examples.digests, model.classes, model.backbone.depths, model.features
     )
     split = Split(tuple(PARTS[one.part] for one in own), dealt=False)
-    tested = split.rows("test")
+    leaked = np.union1d(leaked_rows(split, groups), learnt_rows(features, model.backbone))
+    tested = np.setdiff1d(split.rows("test"), leaked)
     if len(tested):
         found = Answered(tested, model.answer(features.x[tested]).probabilities)
     elif is_trained(model.backbone):
@@ -73,7 +76,7 @@ def remake(
     else:
         asked = model.report["options"]
         fitted = choose(features.take(split.rows("train")), head=asked["head"], seed=asked["seed"])
-        found = answered(fitted, features, split)
+        found = answered(fitted, features, split, leaked)
     libraries = json.loads((folder / JSON).read_bytes())["libraries"]
     return made(model, engine, features, examples, split, found, libraries=libraries, limit_px=limit_px)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from headstart.backbones import source
-from headstart.evaluate import softmax
+from headstart.evaluate import confusion
 from headstart.files import digest_bytes
 from headstart.heads import one_thread_each
 from headstart.heads._choose import Fitted
@@ -17,6 +17,7 @@ from headstart.model.model import Model
 from headstart.report.layout import layout
 from headstart.report.material import Answered, Judged, Material
 from headstart.report.thumbs import thumbs
+from headstart.trust.evidence import counted
 from headstart.values import Doubles, Examples, Features, Floats, Ints, Split
 
 TOP = 5  # of the source network's guesses
@@ -31,13 +32,10 @@ SUSPECTS, STRANGEST, GROUPS, IN_GROUP, TOLD, WRONG = 24, 8, 4, 6, 12, 4
 LIBRARIES = ("numpy", "openvino", "pillow", "scikit-learn", "timm", "torch")
 
 
-def answered(fitted: Fitted, features: Features, split: Split) -> Answered:
-    """The pictures that count: the test part, or training pictures as answered by fits without them."""
-    test = split.rows("test")
-    if len(test):
-        return Answered(test, softmax(fitted.logits(features.x[test]), fitted.best.temperature))
-    used = np.concatenate([split.rows("train"), split.rows("val")])
-    return Answered(used[fitted.rows], fitted.held_out)
+def answered(fitted: Fitted, features: Features, split: Split, leaked: Ints) -> Answered:
+    """The pictures that count, as `trust` judges them."""
+    found = counted(fitted, features, split, leaked)
+    return Answered(found.rows, found.probabilities)
 
 
 def gather(  # noqa: PLR0913  all that `train` has at its end
@@ -90,6 +88,7 @@ def gather(  # noqa: PLR0913  all that `train` has at its end
         data=examples.root.resolve().name,
         known=known,
         judged=judged,
+        confusion=confusion(features.y[found.rows], found.probabilities.argmax(1), len(model.classes)),
         silence="" if own is not None else source.silence(model.backbone),
         map=mapped,
         thumbs=thumbs(wanted, files, model.backbone.preprocess, limit_px=limit_px),

@@ -13,7 +13,7 @@ from headstart.model.model import Model
 from headstart.report.gather import answered, gather, here, most_surprising
 from headstart.report.material import Answered
 from headstart.report.page import render
-from headstart.values import Examples, Features, Split
+from headstart.values import Examples, Features, Ints, Split
 
 
 def write(  # noqa: PLR0913  all that `train` has at its end
@@ -23,18 +23,19 @@ def write(  # noqa: PLR0913  all that `train` has at its end
     examples: Examples,
     split: Split,
     fitted: Fitted,
+    leaked: Ints,
     *,
     limit_px: int = LIMIT_PX,
 ) -> bytes:
     """The report of a model that was just made, to be saved beside it as report.html.
 
     `model.report` is the document of `train --json`; what stands under `trust` there is shown. `features` and
-    `fitted` are those of the model's own network, `engine` runs it.
+    `fitted` are those of the model's own network, `engine` runs it. Rows that have `leaked` are not judged.
 
     Raises:
         WeightsError, MissingExtra, StoreError: the network cannot be opened.
     """
-    found = answered(fitted, features, split)
+    found = answered(fitted, features, split, leaked)
     return made(model, engine, features, examples, split, found, libraries=here(), limit_px=limit_px)
 
 

@@ -46,13 +46,36 @@ KINDS = {
     "ignored": "Passed over",
 }
 HEAD = ("class", "pictures", "recognised", "95 % interval", "right when said", "F1")
+TELLING = (
+    "way of telling",
+    "strangers ranked above known",
+    "strangers missed where 95 % of the known are kept",
+)
 TOLD = 30  # findings of a kind that are written out
 
 
 def score_of(report: dict[str, Any]) -> dict[str, Any]:
-    """The evaluation that counts: on the test part, else cross-validated."""
-    found: dict[str, Any] = report["test"] or report["cv"]
+    """The evaluation that counts: on the test part, without what was seen in training; else cross-validated."""
+    found: dict[str, Any] = report["test_without_leaks"] or report["test"] or report["cv"]
     return found
+
+
+def of_whom(report: dict[str, Any]) -> str:
+    """Which pictures are judged one by one, in a sentence or two."""
+    leaked, tested = report["leaked"], report["test"] and report["test"]["n"]
+    if leaked and leaked < tested:
+        return f"{count(leaked, 'test picture')} with a twin in the training part left out."
+    lead = (
+        "Every test picture has a twin in the training part. Instead, these are " if leaked else "These are "
+    )
+    if tested and not leaked:
+        return ""
+    if report["tune"] == "never":
+        return f"{lead}training pictures, answered by fits without them: those by which the head was chosen."
+    return (
+        f"{lead}the pictures that were put aside to judge the training by: it stopped where they were recognised "
+        "best, so they flatter a little."
+    )
 
 
 def of_so_many(score: dict[str, Any]) -> str:
@@ -65,10 +88,7 @@ def of_so_many(score: dict[str, Any]) -> str:
 def verdict(album: Album) -> str:
     """How good it is, in one sentence and then in numbers."""
     report = album.material.report
-    whole = score_of(report)
-    score = (
-        report["test_without_leaks"] or whole
-    )  # a twin of a training picture is no picture it has not seen
+    score = score_of(report)
     n = score["n"]
     if report["test"]:
         how = f"Measured on {count(n, 'picture')} of the test part: right on {score['accuracy'] * n:.0f}."
@@ -79,8 +99,8 @@ def verdict(album: Album) -> str:
         ("classes", f"{len(report['classes']):,}", f"{count(report['data']['used'], 'picture')} used"),
         (
             "mistakes",
-            number(round((1 - whole["accuracy"]) * whole["n"], 1)),
-            f"of {count(whole['n'], 'picture')} judged",
+            number(round((1 - score["accuracy"]) * n, 1)),
+            f"of {count(n, 'picture')} judged",
         ),
         ("trained in", _time(report["seconds"]["total"]), f"{report['backbone']}, head {report['head']}"),
     ]
@@ -258,18 +278,11 @@ def confusion(album: Album) -> str:
     of = album.material
     if not of.judged:
         return ""
-    report = of.report
-    k = len(of.classes)
-    counts = np.zeros((k, k), dtype=np.int64)
-    for one in of.judged:
-        counts[one.truth, one.answers[0][0]] += 1
-    whole = np.array(report["test"]["confusion"]) if report["test"] else counts
+    k, whole = len(of.classes), of.confusion
     wrong = sorted(
         ((int(whole[t, s]), t, s) for t in range(k) for s in range(k) if t != s and whole[t, s]), reverse=True
     )
     lead = "Rows are what the pictures are, columns what the model said. Choose a cell to see its pictures."
-    if not report["test"]:
-        lead += " These are out-of-fold answers of the chosen head; the score above repeats them with other folds."
     body = [_matrix(album, whole)] if k <= MATRIX else []
     panel = '<div id="cell" class="panel" tabindex="-1" role="status" hidden></div>'
     if wrong:
@@ -288,6 +301,9 @@ def confusion(album: Album) -> str:
             )
     else:
         body.append(note("No picture was confused.", "good"))
+    lead = f"{lead} {of_whom(of.report)}"
+    if not of.report["test"]:
+        lead += " The score above was found by other divisions of the pictures, so counts can differ."
     return section("confusion", "Who is taken for whom", text(lead), *body, panel)
 
 
@@ -347,6 +363,12 @@ def classes(album: Album) -> str:
         if full > 1
         else f"Strongest: {best[0]}, {percent(best[1].x)}."
     )
+    if of.report["test_without_leaks"]:
+        lead += f" {of_whom(of.report)}"
+    elif of.report["leaked"]:
+        lead += (
+            " All of these pictures have a twin in the training part, so this says nothing about new ones."
+        )
     low = min(0.9, np.floor(10 * min(one.ends[0] for _, one in bars[:BARS] if one.ends)) / 10)
     told = "; ".join(f"{name} {percent(one.x)}" for name, one in bars[:BARS])
     title = "Share of each class recognised, with 95 % interval"
@@ -416,23 +438,23 @@ def unknown(album: Album) -> str:
     body = []
     if trust is not None:
         lead = (
-            f"A picture unlike anything learnt is answered with “unknown”. Of the judged pictures, all of known classes, "
-            f"{percent(trust['rejected'])} of {trust['n']:,} were called unknown; {percent(trust['false_rejection'])} were meant to be."
+            "A picture unlike anything learnt is answered with “unknown”. Of pictures of known classes "
+            f"{percent(trust['false_rejection'], 0)} are meant to be"
+        )
+        lead += (
+            f"; of {count(trust['n'], 'test picture')} {percent(trust['rejected'])} were ({between(trust['rejected_ci95'])})."
+            if trust["n"]
+            else "; without a test part nothing tells how many are."
         )
         if trust["tried"]:
             rows = [
                 [words(one["method"]), share(one["auroc"]), share(one["fpr95"])] for one in trust["tried"]
             ]
-            head = (
-                "way of telling",
-                "strangers ranked above known",
-                "known pictures lost to catch 95 % of strangers",
-            )
             body.append(
                 details(
                     "How it tells",
                     paragraph(f"Chosen: {text(trust['method'])}. Tried by leaving classes out in turn."),
-                    table("Ways to tell the unknown", head, rows),
+                    table("Ways to tell the unknown", TELLING, rows),
                 )
             )
     else:
