@@ -181,8 +181,8 @@ def trusted(classes: Sequence[str], paths: Sequence[str]) -> dict[str, Any]:
         },
         "shortcuts": [
             {"fact": fact, "accuracy": p, "accuracy_ci95": [p - 0.05, p + 0.02], "chance": 0.5, "n": 238,
-             "found": p > 0.9}
-            for fact, p in (("size in pixels", 0.97), ("mean colour", 0.52))
+             "found": p > 0.9, "foreign": fact != "mean colour"}
+            for fact, p in (("dimensions", 0.97), ("mean colour", 0.52))
         ],
         "curve": {
             "points": [

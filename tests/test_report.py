@@ -231,6 +231,39 @@ def test_without_a_test_part_nothing_is_said_of_how_many_known_ones_are_unknown(
     assert "2\xa0% are meant to be; without a test part nothing tells how many are." in page
 
 
+def test_nothing_is_sent_to_a_person_where_all_answers_are_right_enough() -> None:
+    of = reporting.material()
+    rows = of.report["trust"]["abstain"]
+    rows[1] |= {"accuracy": 0.995, "min_confidence": 0.9996}
+    page = render(of).decode()
+    assert "Send the 3\xa0% it is least sure of to a person" in page
+    assert "--min-confidence 0.9996." in page
+    rows[0] |= {"accuracy": 0.992}
+    page = render(of).decode()
+    assert "It is right on 99.2\xa0% of all: nothing has to be sent to a person for that." in page
+    assert "Send the" not in page
+
+
+def test_colours_are_no_trick_and_what_says_most_is_named() -> None:
+    of = reporting.material()
+    size, colour = of.report["trust"]["shortcuts"]
+    assert 'class="note bad"' in section_of(render(of), "shortcuts")
+    size |= {"found": False, "accuracy": 0.6}
+    colour |= {"accuracy": 0.85}
+    said = section_of(render(of), "shortcuts")
+    assert "Nothing gives the class away. The mean colour says most: 85.0\xa0% right from it alone" in said
+    assert "note" not in said
+    colour |= {"found": True, "accuracy": 0.97}
+    said = section_of(render(of), "shortcuts")
+    assert "no harm if that is what tells the classes apart" in said
+    assert 'class="note warn"' in said
+    assert "note bad" not in said
+
+
+def section_of(page: bytes, name: str) -> str:
+    return page.decode().partition(f'<section id="{name}"')[2].partition("</section>")[0]
+
+
 def test_suspects_say_how_many_were_examined_and_how_many_are_listed() -> None:
     of = reporting.material()
     doubt = of.report["trust"]["suspects"]
@@ -425,7 +458,7 @@ def test_a_report_made_anew_tells_the_answers_of_the_model(folder: Path, parted:
 
 
 def test_of_equal_files_in_two_parts_each_keeps_its_own(parted: Path, tmp_path: Path) -> None:
-    """A copy of a training picture in the test part counts nowhere, and the training picture is not judged."""
+    """A copy of a training picture in the test part counts nowhere, nor does the training picture."""
     pictures = tmp_path / "copied"
     shutil.copytree(parted, pictures)
     shutil.copy(pictures / "train" / "blue" / "0000.png", pictures / "test" / "blue" / "copy.png")

@@ -20,7 +20,7 @@ from headstart.data.facts import NAMES, Facts
 from headstart.data.fix import apply, read_fixes
 from headstart.errors import Misuse
 from headstart.evaluate import ece, softmax
-from headstart.evaluate.abstain import KEPT, coverage, reaching
+from headstart.evaluate.abstain import KEPT, at, coverage, reaching
 from headstart.evaluate.curve import forecast
 from headstart.evaluate.next import to_label
 from headstart.evaluate.reliability import reliability
@@ -98,6 +98,20 @@ def test_the_smallest_threshold_that_reaches_an_accuracy_is_that_of_brute_force(
         found = reaching(0.95, confidence, right)
         assert (found.n if found else None) == (max(good)[0] if good else None)
     assert reaching(0.99, np.linspace(0, 1, 15), np.ones(15, bool)) is None, "15 pictures prove nothing"
+
+
+def test_a_threshold_as_it_is_written_keeps_the_same_pictures() -> None:
+    """Nearly certain models have all their thresholds above 0.999."""
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        confidence = 1 - 10.0 ** -rng.uniform(0, 9, 200)
+        right = rng.random(200) < 0.5 + 0.5 * confidence
+        for row in (*coverage(confidence, right), reaching(0.95, confidence, right)):
+            if row is not None:
+                kept = confidence >= float(str(row.min_confidence))
+                assert (kept.sum(), right[kept].mean()) == (row.n, row.accuracy)
+                assert row.min_confidence <= confidence[kept].min()
+    assert at(0.9375, np.array([0.2, 0.9375]), np.ones(2, bool)).min_confidence == 0.937
 
 
 def test_bins_add_up_to_the_calibration_error() -> None:
@@ -401,6 +415,41 @@ def test_a_planted_weak_spot_is_found() -> None:
     assert found[0].to_json()["accuracy"] == 0
     assert len(found[0].paths) == weak.PATHS
     assert weak.find(own, known) == ()
+
+
+def coloured(own: Evidence, colours: np.ndarray) -> Evidence:
+    """The same pictures with these mean colours [n, 3]."""
+    values = own.facts.values.copy()
+    values[:, [NAMES.index(name) for name in ("red", "green", "blue")]] = colours
+    values[:, NAMES.index("brightness")] = colours.mean(1)
+    return replace(own, facts=Facts(values))
+
+
+def spots(own: Evidence, bad: np.ndarray) -> list[str]:
+    """What is weak where the pictures `bad` [n] are answered wrongly and all others rightly."""
+    y = own.features.y
+    said = np.where(bad, (y + 1) % K, y)
+    rows = np.arange(len(y))
+    return [one.what for one in weak.find(own, Judged(rows, np.eye(K)[said], y, rows))]
+
+
+def test_a_bright_picture_is_not_a_red_one() -> None:
+    own = evidence(blobs(400, apart=4))
+    rng = np.random.default_rng(0)
+    grey = np.repeat(rng.integers(20, 230, 400), 3).reshape(400, 3)
+    bright = grey[:, 0] >= np.quantile(grey[:, 0], 0.85)
+    assert spots(coloured(own, grey), bright) == ["bright pictures"]
+    names = [
+        name
+        for name, rows in weak.ends(coloured(own, grey + rng.integers(0, 2, (400, 3))).facts)
+        if len(rows)
+    ]
+    assert "dark pictures" in names
+    assert not set(names) & {name for words in weak.TINTS.values() for name in words}, "no colours, no tints"
+    tint = rng.integers(-40, 40, 400)
+    colours = grey + tint[:, None] * np.array([2, -1, -1])
+    found = spots(coloured(own, colours), tint >= np.quantile(tint, 0.85))
+    assert sorted(found) == ["pictures with little blue", "reddish pictures"]
 
 
 def test_clusters_are_of_alike_pictures() -> None:

@@ -195,16 +195,22 @@ def shortcuts(album: Album) -> str:
     if not found:
         return ""
     caught = [one for one in found if one["found"]]
+    best = max(found, key=lambda one: one["accuracy"])
     lead = (
-        "The class can be told without looking at what is shown. Check that the score is not owed to it."
-        if caught
-        else "None was found: the class cannot be told from the size, colours or compression of a file alone."
+        f"Nothing gives the class away. The {text(best['fact'])} says most: {percent(best['accuracy'])} right from it alone, "
+        f"{percent(best['chance'])} by always saying the commonest class."
     )
+    if any(one["foreign"] for one in caught):
+        lead = (
+            "The class can be told without looking at what is shown. Check that the score is not owed to it."
+        )
+    elif caught:
+        lead = "The class can be told from something that may be the subject itself: no harm if that is what tells the classes apart."
     notes = [
         note(
             f"From the {text(one['fact'])} alone, {percent(one['accuracy'])} are right ({between(one['accuracy_ci95'])}); "
             f"by chance it would be {percent(one['chance'])}.",
-            "bad",
+            "bad" if one["foreign"] else "warn",
         )
         for one in caught
     ]
