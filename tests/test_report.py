@@ -1,10 +1,12 @@
 """The report: names stay names, numbers are those of the run, the page works in a real browser and alone."""
 
+import html
 import io
 import itertools
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -22,9 +24,10 @@ import reporting
 from click.testing import CliRunner
 from PIL import Image
 
-from headstart import backbones
+from headstart import backbones, recipe
 from headstart.backbones import source
 from headstart.cli import group
+from headstart.cli.train import command as train_command
 from headstart.errors import Misuse
 from headstart.evaluate import fpr95
 from headstart.files import cache_folder
@@ -495,6 +498,39 @@ def test_out_of_fold_answers_are_told_where_no_test_part_is(tmp_path: Path) -> N
     assert len(judged) == 28
     planted = judged["red/was-blue.png"]
     assert told["classes"][planted["a"][0][0]] == "blue"
+
+
+def test_the_command_to_repeat_makes_the_same_model(
+    parted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(parted / "train", tmp_path / "my photos")
+    shutil.copytree(parted / "test", tmp_path / "its test")
+    monkeypatch.chdir(tmp_path)
+    made = train("my photos", out="one", test="its test", head="ridge", seed=3, limit_px=10**6)
+    page = (tmp_path / "one" / "report.html").read_text("utf-8")
+    said = html.unescape(page.partition("<code>headstart train")[2].partition("</code>")[0])
+    words = shlex.split(f"train{said}")
+    assert words == made.report["command"][1:]
+    assert words[:4] == ["train", "my photos", "--test", "its test"]
+    done = run(*words, "--out", "two", "--no-report")
+    assert done.exit_code == 0, done.output
+    one, two = ((tmp_path / name / "weights.safetensors").read_bytes() for name in ("one", "two"))
+    assert one == two
+    assert load(tmp_path / "two").report["command"] == [*made.report["command"], "--no-report"]
+
+
+def test_every_argument_is_in_the_command_and_means_the_same_there() -> None:
+    given: dict[str, Any] = {
+        "test": Path("t t"), "split": Path("s.csv"), "fix": Path("f.csv"), "backbone": "fast",
+        "weights": Path("w.pth"), "head": "lda", "tune": "2", "freeze_to": "stage1", "augment": "light",
+        "epochs": 7, "budget_s": 90.5, "seed": 4, "device": "torch", "report": False, "limit_px": 5000,
+    }  # fmt: skip
+    assert given.keys() == train.__kwdefaults__.keys() - set(recipe.BESIDE)
+    words = recipe._command(Path("a b"), given)
+    parsed = train_command.make_context("train", words[2:]).params
+    assert {name: parsed["budget" if name == "budget_s" else name] for name in given} == given
+    assert recipe._command(Path("a"), train.__kwdefaults__) == ["headstart", "train", "a"]
+    assert "But for the time" in section_of(render(reporting.material()), "made")
 
 
 def run(*words: object) -> Any:

@@ -47,6 +47,8 @@ from headstart.version import VERSION
 if TYPE_CHECKING:
     from headstart.finetune.climb import Climb
 
+BESIDE = ("out", "force", "on_step", "on_epoch")  # arguments of `train` that change nothing in the model
+
 
 def train(
     data: str | Path,
@@ -93,6 +95,11 @@ def train(
     """
     begin = time.perf_counter()
     data, test = Path(data), Path(test) if test else None
+    given = {
+        "test": test, "split": split, "fix": fix, "backbone": backbone, "weights": weights, "head": head,
+        "tune": tune, "freeze_to": freeze_to, "augment": augment, "epochs": epochs, "budget_s": budget_s,
+        "seed": seed, "device": device, "report": report, "limit_px": limit_px,
+    }  # fmt: skip
     out = Path(out) if out else default_out(data)
     if split is not None and not os.path.isfile(split):  # noqa: PTH113
         raise Misuse(f"there is no table of parts at {split}.")
@@ -222,6 +229,7 @@ def train(
         "unknown_false_rejection": FALSE_REJECTION,
         "trust": trust.document if trust else None,
         "options": options,
+        "command": _command(data, given),
         "device": device,
         "precision": engine.precision,
         "seed": seed,
@@ -246,6 +254,17 @@ def default_out(data: Path) -> Path:
     """Where the model goes unless told otherwise: beside you, named after the data."""
     is_table = os.path.isfile(data)  # noqa: PTH113  Path.is_file fails on names that are too long
     return Path(f"{data.resolve().stem if is_table else data.resolve().name}-model")
+
+
+def _command(data: Path, given: dict[str, Any]) -> list[str]:
+    """The command that asks for the same again: DATA, and every option that is not as usual."""
+    words = ["headstart", "train", str(data)]
+    for name, usual in (train.__kwdefaults__ or {}).items():
+        if name in BESIDE or given[name] == usual:
+            continue
+        option = name.removesuffix("_s").replace("_", "-")
+        words += ["--no-report"] if name == "report" else [f"--{option}", str(given[name])]
+    return words
 
 
 def _target(out: Path, *, force: bool) -> Path:

@@ -85,7 +85,6 @@ def gather(  # noqa: PLR0913  all that `train` has at its end
         classes=model.classes,
         infos=model.infos,
         backbone=model.backbone,
-        data=examples.root.resolve().name,
         known=known,
         judged=judged,
         confusion=confusion(features.y[found.rows], found.probabilities.argmax(1), len(model.classes)),

@@ -37,7 +37,6 @@ class Material:
     classes: tuple[str, ...]
     infos: Mapping[str, ClassInfo]
     backbone: Spec
-    data: str  # name of the folder
     known: Mapping[str, tuple[int, str]]  # path of every picture that was used -> its class and part
     judged: tuple[Judged, ...]  # at most so many as a page can hold
     confusion: Ints  # [k, k] truth, first answer: of all pictures that count

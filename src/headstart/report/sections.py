@@ -1,5 +1,6 @@
 """The sections about the score, the data and the answers. Each gives HTML, or "" where there is nothing to show."""
 
+import shlex
 from collections import Counter
 from typing import Any
 from urllib.parse import urlsplit
@@ -609,12 +610,10 @@ def cost(album: Album) -> str:
 def made(album: Album) -> str:
     """How to make it again, and whom to thank."""
     of = album.material
-    options = of.report["options"]
-    tune = options["tune"][0] if options["tune"][0] else "never"
-    command = ["headstart train", of.data, "--backbone", options["backbone"], "--head", options["head"]]
-    command += ["--seed", str(options["seed"])]
-    command += ["--tune", str(tune)] if tune != "never" else []
-    command += ["--device", options["device"]] if options["device"] != "cpu" else []
+    command = of.report["command"]
+    lead = "The same data, options and versions on the same machine give the same model, bit by bit."
+    if "--budget" in command:
+        lead += " But for the time: what a budget allows differs from run to run."
     rows = [
         [words(name), Cell(f'<span class="long">{text(said)}</span>', said)]
         for name, said in of.facts.items()
@@ -632,8 +631,8 @@ def made(album: Album) -> str:
     return section(
         "made",
         "How it was made",
-        "The same data, options and versions on the same machine give the same model, bit by bit.",
-        f'<pre tabindex="0"><code>{text(" ".join(command))}</code></pre>',
+        lead,
+        f'<pre tabindex="0"><code>{text(shlex.join(command))}</code></pre>',
         table("Facts", ("what", "which"), rows),
         details(
             f"Heads that were tried ({len(trials)})",
