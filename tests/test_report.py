@@ -33,10 +33,11 @@ from headstart.evaluate import fpr95
 from headstart.files import cache_folder
 from headstart.model.folder import load
 from headstart.recipe import train
-from headstart.report import Material, remake, render
+from headstart.report import Answered, Material, remake, render
+from headstart.report import gather as gathering
 from headstart.report.compared import compared
 from headstart.report.layout import layout
-from headstart.report.markup import percent, script_json
+from headstart.report.markup import percent, script_json, text
 from headstart.report.sections import is_web, of_so_many
 from headstart.report.thumbs import MOST_BYTES, thumbs
 
@@ -279,6 +280,56 @@ def test_suspects_say_how_many_were_examined_and_how_many_are_listed() -> None:
     assert "No label of the 40 that were examined, out of 59 looks wrong." in render(of).decode()
     of.report["trust"]["suspects"] = doubt | {"rows": [], "examined": 0}
     assert "suspects" not in Seen(render(of)).ids()
+
+
+@pytest.mark.parametrize("classes", [3, 96, 101, 250])
+def test_the_contact_sheet_takes_classes_from_everywhere(classes: int) -> None:
+    known = {f"{label}/{n}": (label, "train") for label in range(classes) for n in range(9)}
+    found = gathering.sheet(known)
+    labels = [known[path][0] for path in found]
+    assert labels == sorted(labels)
+    assert len(set(labels)) == min(classes, 96)
+    assert len(found) <= 96
+    assert max(np.diff(sorted(set(labels)))) <= -(-classes // 96)
+    page = render(reporting.material(tuple(f"class {n:03d}" for n in range(classes)), per_class=2)).decode()
+    assert (f"of 96 of {classes} classes" in page) == (classes > 96)
+    assert (f"and {classes - 32} classes more: choose one above" in page) == (classes > 32)
+
+
+def test_of_many_judged_pictures_the_map_keeps_the_share_of_mistakes() -> None:
+    """1,000 of 10,000 are wrong: all are listed, and a tenth of the map is wrong."""
+    y = np.zeros(10_000, np.int64)
+    probabilities = np.tile([0.9, 0.1], (10_000, 1))
+    probabilities[np.random.default_rng(0).permutation(10_000)[:1000]] = [0.2, 0.8]
+    rows, listed, shown = gathering._listed(y, Answered(np.arange(10_000), probabilities))
+    assert len(rows) == len(listed) == gathering.LISTED
+    assert (listed.argmax(1) == 1).sum() == 1000
+    assert len(shown) == gathering.ON_MAP
+    assert 0.05 < (listed[shown].argmax(1) == 1).mean() < 0.15
+
+
+def test_the_mistakes_that_are_shown_are_the_surest_ones() -> None:
+    probabilities = np.array([[0.1, 0.3, 0.6], [0.55, 0.45, 0.0], [0.0, 0.2, 0.8], [0.0, 1.0, 0.0]])
+    assert gathering.surest_wrong(np.array([0, 1, 1, 1]), probabilities).tolist() == [2, 0, 1]
+
+
+def test_what_was_decided_and_validated_is_told() -> None:
+    of = reporting.material()
+    val = of.report["test"] | {"n": 12, "accuracy": 0.75, "accuracy_ci95": [0.45, 0.93]}
+    told = of.report | {"val": val, "fixed": {"moved": 1, "dropped": 2, "kept": 0}}
+    page = render(replace(of, report=told)).decode()
+    assert (
+        "On the 12 pictures of the validation part it is right on 75.0\xa0% (45.0 to 93.0\xa0%); they said"
+        in page
+    )
+    assert "Your decisions: 1 label moved, 2 pictures dropped, 0 labels kept." in page
+    assert "Your decisions" not in render(of).decode()
+
+
+def test_joiners_stay_and_what_reorders_text_does_not() -> None:
+    persian, family = "\u0645\u06cc\u200c\u0634\u0648\u062f", "\U0001f469\u200d\U0001f467"
+    assert text(persian + family) == persian + family
+    assert text("a\u202eb\x00") == "a\ufffdb\ufffd"
 
 
 def test_nothing_judged_and_no_guesses_still_make_a_page() -> None:
@@ -685,6 +736,22 @@ def test_a_cell_shows_its_pictures(visit: Visit) -> None:
     page.focus('[data-cell="1,1"]')
     page.keyboard.press("Enter")
     assert HOSTILE[1] in panel.locator("h3").inner_text()
+
+
+def test_a_cell_says_how_many_of_its_pictures_are_shown(chromium: Any, tmp_path: Path) -> None:
+    """The matrix counts all; the page knows some by name."""
+    of = reporting.material()
+    more = of.confusion.copy()
+    more[0, 1] += 40
+    file = tmp_path / "report.html"
+    file.write_bytes(render(replace(of, confusion=more)))
+    found = Visit(chromium, file)
+    found.page.click('[data-cell="0,1"]')
+    panel = found.page.locator("#cell")
+    assert panel.locator("h3").inner_text() == "ants called bees: 43"
+    assert "3 of 43 are shown." in panel.inner_text()
+    assert found.troubles == []
+    found.context.close()
 
 
 def material_of() -> Material:

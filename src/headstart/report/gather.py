@@ -25,7 +25,7 @@ ANSWERS = 3  # of the model
 WORST = 12  # mistakes that are shown with their nearest training pictures
 NEAREST = 3
 ON_MAP = 400
-LISTED = 3000  # judged pictures that the page knows by name; of more all mistakes and the first of the rest
+LISTED = 3000  # judged pictures that the page knows by name
 EACH_CLASS, SHEET = 6, 96  # pictures of a class on the contact sheet, and of all
 SETS, IN_SET = 12, 4  # findings whose pictures are shown, and pictures of each
 SUSPECTS, STRANGEST, GROUPS, IN_GROUP, TOLD, WRONG = 24, 8, 4, 6, 12, 4
@@ -52,11 +52,11 @@ def gather(  # noqa: PLR0913  all that `train` has at its end
 
     Pictures are decoded only where they are shown, a few hundred at most.
     """
-    rows, probabilities = _listed(features.y, found)
+    rows, probabilities, shown = _listed(features.y, found)
     last = features.last()
     own = source.guesses(model.backbone, last[rows])
     train = split.rows("train")
-    near = _nearest(features, rows, most_surprising(features.y[rows], probabilities), train)
+    near = _nearest(features, rows, surest_wrong(features.y[rows], probabilities), train)
     is_new = split.parts and bool(len(rows)) and split.parts[int(rows[0])] == "test"
     strange = model.answer(features.x[rows]).unknown_score if is_new else None
     judged = tuple(
@@ -70,7 +70,6 @@ def gather(  # noqa: PLR0913  all that `train` has at its end
         )
         for at, row in enumerate(rows)
     )
-    shown = _on_map(features.y[rows])
     with one_thread_each():
         places = layout(last[rows[shown]]) if len(shown) else np.zeros((0, 2))
     mapped = tuple((int(at), float(x), float(y)) for at, (x, y) in zip(shown, places, strict=True))
@@ -107,18 +106,21 @@ def here() -> dict[str, str]:
     return found
 
 
-def _listed(y: Ints, found: Answered) -> tuple[Ints, Doubles]:
-    """All mistakes and as many others as the page can hold, in the order of the rows."""
+def _listed(y: Ints, found: Answered) -> tuple[Ints, Doubles, Ints]:
+    """As many as the page can hold, in the order of the rows, and which of them stand on the map.
+
+    First those of the map, which shows mistakes in their true proportion; then all mistakes; then others.
+    """
     wrong = found.probabilities.argmax(1) != y[found.rows]
-    order = np.argsort(~wrong, kind="stable")[:LISTED]
-    chosen = np.sort(order)
-    return found.rows[chosen], found.probabilities[chosen]
+    mapped = np.isin(np.arange(len(wrong)), _on_map(y[found.rows]))
+    chosen = np.sort(np.lexsort((~wrong, ~mapped))[:LISTED])
+    return found.rows[chosen], found.probabilities[chosen], np.flatnonzero(mapped[chosen])
 
 
-def most_surprising(y: Ints, probabilities: Doubles) -> Ints:
-    """Positions of the most surprising mistakes, the worst first."""
+def surest_wrong(y: Ints, probabilities: Doubles) -> Ints:
+    """Positions of the surest wrong answers, the surest first."""
     wrong = np.flatnonzero(probabilities.argmax(1) != y)
-    return wrong[np.argsort(probabilities[wrong, y[wrong]], kind="stable")][:WORST]
+    return wrong[np.argsort(-probabilities[wrong].max(1), kind="stable")][:WORST]
 
 
 def _nearest(features: Features, rows: Ints, at: Ints, train: Ints) -> dict[int, Ints]:
@@ -171,7 +173,7 @@ def _wanted(
     wrong = sorted(
         (one for one in judged if not one.is_right), key=lambda one: (not one.near, -one.answers[0][1])
     )
-    for one in wrong[:WORST]:  # those with neighbours: the most surprising ones
+    for one in wrong[:WORST]:  # those with neighbours
         yield one.path
         yield from one.near
     yield from (one.path for one in before_after(judged))
@@ -220,12 +222,18 @@ def strangest(judged: tuple[Judged, ...]) -> list[Judged]:
 
 
 def sheet(known: Mapping[str, tuple[int, str]]) -> list[str]:
-    """A few pictures of every class for the contact sheet, class by class; all parts take part."""
+    """A few pictures of every class for the contact sheet, class by class; all parts take part.
+
+    Of more classes than it has room for, every second, third … one.
+    """
     own: dict[int, list[str]] = {}
     for path, (label, _) in known.items():
         own.setdefault(label, []).append(path)
     each = max(1, min(EACH_CLASS, SHEET // max(1, len(own))))
-    return [path for label in sorted(own) for path in own[label][:each]][:SHEET]
+    labels = sorted(own)
+    few = min(len(labels), SHEET)
+    chosen = (labels[at * len(labels) // few] for at in range(few))
+    return [path for label in chosen for path in own[label][:each]]
 
 
 def _facts(model: Model, libraries: Mapping[str, str]) -> dict[str, str]:

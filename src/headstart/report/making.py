@@ -10,7 +10,7 @@ from headstart.heads import one_thread_each
 from headstart.heads._choose import Fitted
 from headstart.modalities.image import LIMIT_PX
 from headstart.model.model import Model
-from headstart.report.gather import answered, gather, here, most_surprising
+from headstart.report.gather import answered, gather, here, surest_wrong
 from headstart.report.material import Answered
 from headstart.report.page import render
 from headstart.values import Examples, Features, Ints, Split
@@ -66,8 +66,8 @@ def seen_wrong(
     *,
     limit_px: int,
 ) -> dict[str, bytes]:
-    """Where the network looked on its worst mistakes: PNGs by path, of what speaks for the wrong class."""
-    worst = most_surprising(features.y[found.rows], found.probabilities)
+    """Where the network looked on its surest mistakes: PNGs by path, of what speaks for the wrong class."""
+    worst = surest_wrong(features.y[found.rows], found.probabilities)
     rows, said = found.rows[worst], found.probabilities[worst].argmax(1)
     if not len(rows):
         return {}

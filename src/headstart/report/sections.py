@@ -33,6 +33,7 @@ from headstart.report.plots import Axis, Line, Point
 MATRIX = 25  # classes up to which the confusion matrix is a table
 PAIRS = 40  # confusions that are listed
 BARS = 30  # classes in the plot
+KEYS = 32  # classes in the legend of the map
 KINDS = {
     "corrupt": "Files that cannot be read (left out)",
     "leak": "Leaks: the same picture in two parts",
@@ -128,6 +129,7 @@ def verdict(album: Album) -> str:
     ]
     seen = report["leaked"] and not report["test_without_leaks"]
     claim = "Nothing is known about pictures it has not seen" if seen else of_so_many(score)
+    val = report.get("val")
     body = [
         f'<p class="claim">{text(claim)}.</p>',
         paragraph(
@@ -135,12 +137,21 @@ def verdict(album: Album) -> str:
                 f"{how} With 95 % confidence it is right on {between(score['accuracy_ci95'])} of new pictures like these."
             )
         ),
+        paragraph(text(_validated(report, val))) if val else "",
         f'<dl class="tiles">{blocks}</dl>',
         *_cautions(report, score),
         details("Other measures", table("Other measures", ("measure", "value", "what it says"), rows)),
     ]
     title = f"How good is {report['model']}?"
     return f'<section id="verdict" aria-labelledby="verdict-title"><h1 id="verdict-title">{text(title)}</h1>{"".join(body)}</section>'
+
+
+def _validated(report: dict[str, Any], val: dict[str, Any]) -> str:
+    said = (
+        f"On the {count(val['n'], 'picture')} of the validation part it is right on {percent(val['accuracy'])} "
+        f"({between(val['accuracy_ci95'])})"
+    )
+    return f"{said}." if report["tune"] == "never" else f"{said}; they said when training was to stop."
 
 
 def _cautions(report: dict[str, Any], score: dict[str, Any]) -> list[str]:
@@ -187,12 +198,20 @@ def data(album: Album) -> str:
             for label, paths in own.items()
         )
     parts = Counter((label, part) for label, part in of.known.values())
+    fixed = report.get("fixed")
+    if fixed:
+        lead += (
+            f" Your decisions: {count(fixed['moved'], 'label')} moved, {count(fixed['dropped'], 'picture')} dropped, "
+            f"{count(fixed['kept'], 'label')} kept."
+        )
     names = [part for part in ("train", "val", "test") if used[part]]
     rows = [
         [words(album.name(label)), *(cell(parts[label, part]) for part in names)]
         for label in range(len(of.classes))
     ]
-    body = [f"<h3>Some of the pictures</h3>{shown}" if any(album.has(p) for p in sheet(of.known)) else ""]
+    some = f"Some of the pictures, of {len(own):,} of {count(len(of.classes), 'class', 'classes')}"
+    some = "Some of the pictures" if len(own) == len(of.classes) else some
+    body = [f"<h3>{some}</h3>{shown}" if any(album.has(p) for p in sheet(of.known)) else ""]
     body.append(
         details(
             "How many of each class", table("Pictures of each class", ("class", *names), rows, can_sort=True)
@@ -288,7 +307,7 @@ def confusion(album: Album) -> str:
     panel = '<div id="cell" class="panel" tabindex="-1" role="status" hidden></div>'
     if wrong:
         items = "".join(
-            f'<li><button type="button" class="plain" data-cell="{t},{s}">{text(album.name(t))} called '
+            f'<li><button type="button" class="plain" data-cell="{t},{s}" data-n="{n}">{text(album.name(t))} called '
             f"{text(album.name(s))} <b>{n}</b></button></li>"
             for n, t, s in wrong[:PAIRS]
         )
@@ -322,7 +341,7 @@ def _matrix(album: Album, counts: Any) -> str:
             kind = "hit" if t == s else "miss"
             said = f"{names[t]} called {names[s]}: {n}"
             cells.append(
-                f'<td class="{kind} l{level}"><button type="button" data-cell="{t},{s}" aria-label="{said}">{n}</button></td>'
+                f'<td class="{kind} l{level}"><button type="button" data-cell="{t},{s}" data-n="{n}" aria-label="{said}">{n}</button></td>'
                 if n
                 else '<td class="zero">\N{MIDDLE DOT}</td>'
             )
@@ -501,8 +520,10 @@ def atlas(album: Album) -> str:
     keys = "".join(
         f'<li><svg viewBox="0 0 16 16" width="16" height="16" aria-hidden="true"><g class="dot c{label % plots.COLOURS}">'
         f"{plots.point(8, 8, label, is_right=True)}</g></svg>{text(album.name(label))}</li>"
-        for label in shown[:32]
+        for label in shown[:KEYS]
     )
+    if len(shown) > KEYS:
+        keys += f"<li>and {count(len(shown) - KEYS, 'class', 'classes')} more: choose one above</li>"
     lead = (
         f"Each point is one of {count(len(of.map), 'judged picture')}; pictures that look alike to the network stand "
         "together. Crosses are mistakes. Choose a point to see its picture; arrow keys go from one to the next."
