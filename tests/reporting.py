@@ -68,10 +68,26 @@ def material(
         confusion=confusion(truth, probabilities.argmax(1), len(classes)),
         silence="",
         map=tuple(places),
+        ladder=ladder() if race else None,
         thumbs={path: jpeg(at, label) for at, (path, (label, _)) in enumerate(known.items()) if embed},
         heats={judged[4].path: png()},
         facts={"headstart": "0", "weights": "SHA-256 00"},
     )
+
+
+def ladder() -> dict[str, Any]:
+    """As `compare --json` gives it, as far as it is shown."""
+    return {
+        "chosen": "efficientnet_lite0",
+        "data": {"test": 48},
+        "rungs": [
+            {"title": title, "n": 48, "accuracy": p, "accuracy_ci95": [p - 0.1, p + 0.1], "nll": 1 - p,
+             "seconds": 0.1, "verdict": verdict}
+            for title, p, verdict in (
+                ("the commonest class", 0.3, "the least to beat"), ("a linear head", 0.8, "better")
+            )
+        ],
+    }  # fmt: skip
 
 
 def png() -> bytes:

@@ -191,8 +191,8 @@ def test_a_section_stands_only_where_its_part_is_there() -> None:
         Seen(render(reporting.material())),
         Seen(render(reporting.material(trust=False, race=False))),
     )
-    assert PARTS_OF_TRUST | {"race", "tuning"} <= whole.ids()
-    assert not (PARTS_OF_TRUST | {"race", "tuning"}) & bare.ids()
+    assert PARTS_OF_TRUST | {"race", "ladder", "tuning"} <= whole.ids()
+    assert not (PARTS_OF_TRUST | {"race", "ladder", "tuning"}) & bare.ids()
     assert {
         "verdict",
         "before",
@@ -582,6 +582,21 @@ def test_every_argument_is_in_the_command_and_means_the_same_there() -> None:
     assert {name: parsed["budget" if name == "budget_s" else name] for name in given} == given
     assert recipe._command(Path("a"), train.__kwdefaults__) == ["headstart", "train", "a"]
     assert "But for the time" in section_of(render(reporting.material()), "made")
+
+
+def test_the_ladder_of_compare_is_shown_to_the_same_pictures_only(
+    folder: Path, parted: Path, tmp_path: Path
+) -> None:
+    done = run("compare", parted, "--rungs", "majority,nearest", "--backbone", backbones.DEFAULT, "--json")
+    assert done.exit_code == 0, done.output
+    rungs = json.loads(done.stdout)["rungs"]
+    moved = shutil.copytree(parted, tmp_path / "moved")
+    said = section_of(remake(folder, moved), "ladder")
+    for one in rungs:
+        assert one["title"] in said
+        assert percent(one["accuracy"]) in said
+    train(parted / "test", out=tmp_path / "other", head="lda")
+    assert "ladder" not in Seen((tmp_path / "other" / "report.html").read_bytes()).ids()
 
 
 def run(*words: object) -> Any:

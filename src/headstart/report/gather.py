@@ -16,6 +16,7 @@ from headstart.modalities.image import LIMIT_PX
 from headstart.model.model import Model
 from headstart.report.layout import layout
 from headstart.report.material import Answered, Judged, Material
+from headstart.report.rungs import kept
 from headstart.report.thumbs import thumbs
 from headstart.trust.evidence import counted
 from headstart.values import Doubles, Examples, Features, Floats, Ints, Split
@@ -89,6 +90,7 @@ def gather(  # noqa: PLR0913  all that `train` has at its end
         confusion=confusion(features.y[found.rows], found.probabilities.argmax(1), len(model.classes)),
         silence="" if own is not None else source.silence(model.backbone),
         map=mapped,
+        ladder=kept(features),
         thumbs=thumbs(wanted, files, model.backbone.preprocess, limit_px=limit_px),
         heats={},
         facts=_facts(model, libraries),

@@ -42,6 +42,7 @@ class Material:
     confusion: Ints  # [k, k] truth, first answer: of all pictures that count
     silence: str  # why the source network makes no guesses, "" where it does
     map: tuple[tuple[int, float, float], ...]  # position in `judged`, across and down, 0..1
+    ladder: dict[str, Any] | None  # the document of `compare --json`, where it was run on these pictures
     thumbs: Mapping[str, bytes]  # JPEG by path, of some pictures
     heats: Mapping[str, bytes]  # PNG by path: where the network looked
     facts: Mapping[str, str]  # how it was made: what, and which

@@ -571,6 +571,45 @@ def race(album: Album) -> str:
     )
 
 
+def ladder(album: Album) -> str:
+    """What each step of transfer learning is worth on these pictures, where `compare` was run on them."""
+    found = album.material.ladder
+    if not found:
+        return ""
+    rungs = found["rungs"]
+    rows = [
+        [
+            words(one["title"]),
+            share(one["accuracy"]),
+            Cell(between(one["accuracy_ci95"]), one["accuracy_ci95"][0]),
+            cell(one["nll"], digits=3),
+            cell(one["seconds"], digits=1),
+            words(one["verdict"]),
+        ]
+        for one in rungs
+    ]
+    bars = [(one["title"], Point(one["accuracy"], 0, tuple(one["accuracy_ci95"]))) for one in rungs]
+    low = float(np.floor(10 * min(one["accuracy_ci95"][0] for one in rungs)) / 10)
+    told = "; ".join(f"{one['title']}: {one['verdict']}" for one in rungs)
+    head = (
+        "step",
+        "accuracy",
+        "95 % interval",
+        "log-loss",
+        "seconds",
+        "beside the step above it in this table",
+    )
+    how = "of the test part" if found["data"]["test"] else "by fits without each"
+    return section(
+        "ladder",
+        "What each step is worth",
+        f"headstart compare climbed from the commonest class upwards with {text(found['chosen'])}, "
+        f"on {count(rungs[0]['n'], 'picture')} {how}. It chose nothing in this model.",
+        plots.intervals("Accuracy, with 95 % interval", told, bars, min(0.9, low)),
+        table("The ladder of compare", head, rows),
+    )
+
+
 def tuning(album: Album) -> str:
     """Training curves, where stages were trained."""
     found = album.material.report.get("tuning")
