@@ -9,7 +9,7 @@ import make
 import numpy as np
 
 from headstart import backbones
-from headstart.evaluate import judge, wilson
+from headstart.evaluate import confusion, judge, wilson
 from headstart.report import Judged, Material
 from headstart.values import ClassInfo
 
@@ -56,21 +56,38 @@ def material(
     for row, one in enumerate(judged):
         for label, p in one.answers:
             probabilities[row, label] = p
-    score = judge(np.array([one.truth for one in judged]), probabilities, classes).to_json()
+    truth = np.array([one.truth for one in judged])
+    score = judge(truth, probabilities, classes).to_json()
     return Material(
         report=document(classes, score, [one.path for one in judged], trust=trust, race=race),
         classes=tuple(classes),
         infos={classes[0]: ClassInfo("", url)},
         backbone=backbones.spec(backbones.DEFAULT),
-        data="photos",
         known=known,
         judged=tuple(judged),
+        confusion=confusion(truth, probabilities.argmax(1), len(classes)),
         silence="",
         map=tuple(places),
+        ladder=ladder() if race else None,
         thumbs={path: jpeg(at, label) for at, (path, (label, _)) in enumerate(known.items()) if embed},
         heats={judged[4].path: png()},
         facts={"headstart": "0", "weights": "SHA-256 00"},
     )
+
+
+def ladder() -> dict[str, Any]:
+    """As `compare --json` gives it, as far as it is shown."""
+    return {
+        "chosen": "efficientnet_lite0",
+        "data": {"test": 48},
+        "rungs": [
+            {"title": title, "n": 48, "accuracy": p, "accuracy_ci95": [p - 0.1, p + 0.1], "nll": 1 - p,
+             "seconds": 0.1, "verdict": verdict}
+            for title, p, verdict in (
+                ("the commonest class", 0.3, "the least to beat"), ("a linear head", 0.8, "better")
+            )
+        ],
+    }  # fmt: skip
 
 
 def png() -> bytes:
@@ -122,6 +139,7 @@ def document(
         "cv": None,
         "options": {"backbone": "efficientnet_lite0", "head": "auto", "seed": 0, "device": "cpu",
                     "tune": ["last", None, None, None, None]},
+        "command": ["headstart", "train", "my photos", "--budget", "600.0"],
         "encoded": 59,
         "seconds": {"scan": 0.1, "extract": 0.5, "head": 0.2, "total": 0.8},
         "images_per_second": 118.0,
@@ -161,11 +179,14 @@ def trusted(classes: Sequence[str], paths: Sequence[str]) -> dict[str, Any]:
             "per_class": {name: {"coverage": 0.95, "n": 20} for name in classes},
         },
         "unknown": {
-            "method": "nearest", "threshold": 0.31, "false_rejection": 0.02, "rejected": 0.025, "n": 238,
+            "method": "nearest", "threshold": 0.31, "false_rejection": 0.02, "rejected": 0.025,
+            "rejected_ci95": [0.011, 0.054], "n": 238,
             "tried": [{"method": "nearest", "auroc": 0.981, "fpr95": 0.08}],
         },
         "suspects": {
+            "examined": 59,
             "estimated": 2,
+            "found": 3,
             "rows": [
                 {
                     "path": path, "label": classes[0], "suggested": classes[1], "given": 0.02, "other": 0.93,
@@ -176,8 +197,8 @@ def trusted(classes: Sequence[str], paths: Sequence[str]) -> dict[str, Any]:
         },
         "shortcuts": [
             {"fact": fact, "accuracy": p, "accuracy_ci95": [p - 0.05, p + 0.02], "chance": 0.5, "n": 238,
-             "found": p > 0.9}
-            for fact, p in (("size in pixels", 0.97), ("mean colour", 0.52))
+             "found": p > 0.9, "foreign": fact != "mean colour"}
+            for fact, p in (("dimensions", 0.97), ("mean colour", 0.52))
         ],
         "curve": {
             "points": [

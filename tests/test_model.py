@@ -561,15 +561,19 @@ def test_the_report_is_told_how_often_known_pictures_were_unknown(
     album_model: Model, album: Path, engine: Engine
 ) -> None:
     tested = [album / part.path for part in album_model.manifest if part.part == "test"]
-    found = told_of_unknown(album_model, extract(tested, album_model.backbone, engine).x)
+    x = extract(tested, album_model.backbone, engine).x
+    found = told_of_unknown(album_model, x, np.arange(len(x)))
     answers = album_model.predict(tested)
     assert found["n"] == len(tested)
     assert found["rejected"] == pytest.approx(np.mean([one.unknown for one in answers]), abs=1e-4)
     assert found["rejected"] < 0.15
     assert [one["method"] for one in found["tried"]] == [one.method for one in album_model.familiar.tried]
-    held_out = told_of_unknown(album_model, None)
-    assert held_out["rejected"] <= found["false_rejection"] == album_model.report["unknown_false_rejection"]
+    low, high = found["rejected_ci95"]
+    assert low <= found["rejected"] <= high
+    assert found["false_rejection"] == album_model.report["unknown_false_rejection"]
     json.dumps(found, allow_nan=False)
+    nobody = told_of_unknown(album_model, x[:0], np.zeros(0, np.int64))
+    assert (nobody["rejected"], nobody["n"]) == (None, 0)  # the pictures behind the threshold prove nothing
 
 
 def test_the_nearest_training_pictures_are_named(album_model: Model, album: Path, some: list[Path]) -> None:

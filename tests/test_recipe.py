@@ -253,6 +253,11 @@ def test_a_test_part_of_leaks_alone_is_no_test(photos: Path, tmp_path: Path) -> 
     assert model.report["test_without_leaks"] is None
     assert "72 have a twin in training, as all of them have" in model.summary()
     assert "every test picture has a twin" in (tmp_path / "m" / "README.md").read_text()
+    trust = model.report["trust"]
+    assert trust["abstain"][0]["accuracy"] == pytest.approx(model.report["choice"]["trials"][0]["accuracy"])
+    assert trust["unknown"]["n"] == 0
+    page = (tmp_path / "m" / "report.html").read_text("utf-8")
+    assert "Every test picture has a twin in the training part. Instead, these are training pictures" in page
 
 
 def test_a_class_without_a_readable_picture_is_no_class(parted: Path, tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 """The report: names stay names, numbers are those of the run, the page works in a real browser and alone."""
 
+import html
 import io
 import itertools
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -22,18 +24,21 @@ import reporting
 from click.testing import CliRunner
 from PIL import Image
 
-from headstart import backbones
+from headstart import backbones, recipe
 from headstart.backbones import source
 from headstart.cli import group
+from headstart.cli.train import command as train_command
 from headstart.errors import Misuse
+from headstart.evaluate import fpr95
 from headstart.files import cache_folder
 from headstart.model.folder import load
 from headstart.recipe import train
-from headstart.report import Material, remake, render
+from headstart.report import Answered, Material, remake, render
+from headstart.report import gather as gathering
 from headstart.report.anew import _as_of_now
 from headstart.report.compared import compared
 from headstart.report.layout import layout
-from headstart.report.markup import script_json
+from headstart.report.markup import percent, script_json, text
 from headstart.report.sections import is_web, of_so_many
 from headstart.report.thumbs import MOST_BYTES, thumbs
 from headstart.values import Finding
@@ -189,8 +194,8 @@ def test_a_section_stands_only_where_its_part_is_there() -> None:
         Seen(render(reporting.material())),
         Seen(render(reporting.material(trust=False, race=False))),
     )
-    assert PARTS_OF_TRUST | {"race", "tuning"} <= whole.ids()
-    assert not (PARTS_OF_TRUST | {"race", "tuning"}) & bare.ids()
+    assert PARTS_OF_TRUST | {"race", "ladder", "tuning"} <= whole.ids()
+    assert not (PARTS_OF_TRUST | {"race", "ladder", "tuning"}) & bare.ids()
     assert {
         "verdict",
         "before",
@@ -210,6 +215,124 @@ def test_a_section_stands_only_where_its_part_is_there() -> None:
     trust = dict.fromkeys(half.report["trust"]) | {"sets": half.report["trust"]["sets"]}
     found = Seen(render(replace(half, report=half.report | {"trust": trust}))).ids()
     assert found & PARTS_OF_TRUST == {"sets"}
+
+
+def test_the_words_over_a_statistic_say_what_it_is() -> None:
+    """95 of 100 known pictures are kept by a limit below which 30 of 100 strangers lie."""
+    known, strangers = np.arange(100.0), np.concatenate([np.full(30, 50.0), np.full(70, 500.0)])
+    share = fpr95(known, strangers)
+    assert share == pytest.approx(0.3)
+    of = reporting.material()
+    of.report["trust"]["unknown"]["tried"] = [{"method": "nearest", "auroc": 0.9, "fpr95": share}]
+    page = render(of).decode()
+    assert "strangers missed where 95 % of the known are kept" in page
+    assert f"{percent(share)}<svg" in page.partition("strangers missed")[2].partition("</table>")[0]
+
+
+def test_without_a_test_part_nothing_is_said_of_how_many_known_ones_are_unknown() -> None:
+    of = reporting.material()
+    page = render(of).decode()
+    assert "of 238 test pictures 2.5\xa0% were (1.1 to 5.4\xa0%)" in page
+    of.report["trust"]["unknown"] |= {"rejected": None, "rejected_ci95": [0.0, 1.0], "n": 0}
+    page = render(of).decode()
+    assert "2\xa0% are meant to be; without a test part nothing tells how many are." in page
+
+
+def test_nothing_is_sent_to_a_person_where_all_answers_are_right_enough() -> None:
+    of = reporting.material()
+    rows = of.report["trust"]["abstain"]
+    rows[1] |= {"accuracy": 0.995, "min_confidence": 0.9996}
+    page = render(of).decode()
+    assert "Send the 3\xa0% it is least sure of to a person" in page
+    assert "--min-confidence 0.9996." in page
+    rows[0] |= {"accuracy": 0.992}
+    page = render(of).decode()
+    assert "It is right on 99.2\xa0% of all: nothing has to be sent to a person for that." in page
+    assert "Send the" not in page
+
+
+def test_colours_are_no_trick_and_what_says_most_is_named() -> None:
+    of = reporting.material()
+    size, colour = of.report["trust"]["shortcuts"]
+    assert 'class="note bad"' in section_of(render(of), "shortcuts")
+    size |= {"found": False, "accuracy": 0.6}
+    colour |= {"accuracy": 0.85}
+    said = section_of(render(of), "shortcuts")
+    assert "Nothing gives the class away. The mean colour says most: 85.0\xa0% right from it alone" in said
+    assert "note" not in said
+    colour |= {"found": True, "accuracy": 0.97}
+    said = section_of(render(of), "shortcuts")
+    assert "no harm if that is what tells the classes apart" in said
+    assert 'class="note warn"' in said
+    assert "note bad" not in said
+
+
+def section_of(page: bytes, name: str) -> str:
+    return page.decode().partition(f'<section id="{name}"')[2].partition("</section>")[0]
+
+
+def test_suspects_say_how_many_were_examined_and_how_many_are_listed() -> None:
+    of = reporting.material()
+    doubt = of.report["trust"]["suspects"]
+    doubt |= {"examined": 40, "estimated": 5, "found": 7}
+    page = render(of).decode()
+    assert "About 5 labels of the 40 that were examined, out of 59 may be wrong" in page
+    assert "suspects.csv lists the first 3 of 7" in page
+    assert "Judged by the frozen network" in page  # the material was tuned
+    of.report["trust"]["suspects"] = doubt | {"rows": [], "found": 0}
+    assert "No label of the 40 that were examined, out of 59 looks wrong." in render(of).decode()
+    of.report["trust"]["suspects"] = doubt | {"rows": [], "examined": 0}
+    assert "suspects" not in Seen(render(of)).ids()
+
+
+@pytest.mark.parametrize("classes", [3, 96, 101, 250])
+def test_the_contact_sheet_takes_classes_from_everywhere(classes: int) -> None:
+    known = {f"{label}/{n}": (label, "train") for label in range(classes) for n in range(9)}
+    found = gathering.sheet(known)
+    labels = [known[path][0] for path in found]
+    assert labels == sorted(labels)
+    assert len(set(labels)) == min(classes, 96)
+    assert len(found) <= 96
+    assert max(np.diff(sorted(set(labels)))) <= -(-classes // 96)
+    page = render(reporting.material(tuple(f"class {n:03d}" for n in range(classes)), per_class=2)).decode()
+    assert (f"of 96 of {classes} classes" in page) == (classes > 96)
+    assert (f"and {classes - 32} classes more: choose one above" in page) == (classes > 32)
+
+
+def test_of_many_judged_pictures_the_map_keeps_the_share_of_mistakes() -> None:
+    """1,000 of 10,000 are wrong: all are listed, and a tenth of the map is wrong."""
+    y = np.zeros(10_000, np.int64)
+    probabilities = np.tile([0.9, 0.1], (10_000, 1))
+    probabilities[np.random.default_rng(0).permutation(10_000)[:1000]] = [0.2, 0.8]
+    rows, listed, shown = gathering._listed(y, Answered(np.arange(10_000), probabilities))
+    assert len(rows) == len(listed) == gathering.LISTED
+    assert (listed.argmax(1) == 1).sum() == 1000
+    assert len(shown) == gathering.ON_MAP
+    assert 0.05 < (listed[shown].argmax(1) == 1).mean() < 0.15
+
+
+def test_the_mistakes_that_are_shown_are_the_surest_ones() -> None:
+    probabilities = np.array([[0.1, 0.3, 0.6], [0.55, 0.45, 0.0], [0.0, 0.2, 0.8], [0.0, 1.0, 0.0]])
+    assert gathering.surest_wrong(np.array([0, 1, 1, 1]), probabilities).tolist() == [2, 0, 1]
+
+
+def test_what_was_decided_and_validated_is_told() -> None:
+    of = reporting.material()
+    val = of.report["test"] | {"n": 12, "accuracy": 0.75, "accuracy_ci95": [0.45, 0.93]}
+    told = of.report | {"val": val, "fixed": {"moved": 1, "dropped": 2, "kept": 0}}
+    page = render(replace(of, report=told)).decode()
+    assert (
+        "On the 12 pictures of the validation part it is right on 75.0\xa0% (45.0 to 93.0\xa0%); they said"
+        in page
+    )
+    assert "Your decisions: 1 label moved, 2 pictures dropped, 0 labels kept." in page
+    assert "Your decisions" not in render(of).decode()
+
+
+def test_joiners_stay_and_what_reorders_text_does_not() -> None:
+    persian, family = "\u0645\u06cc\u200c\u0634\u0648\u062f", "\U0001f469\u200d\U0001f467"
+    assert text(persian + family) == persian + family
+    assert text("a\u202eb\x00") == "a\ufffdb\ufffd"
 
 
 def test_nothing_judged_and_no_guesses_still_make_a_page() -> None:
@@ -392,17 +515,29 @@ def test_a_report_made_anew_tells_the_answers_of_the_model(folder: Path, parted:
 
 
 def test_of_equal_files_in_two_parts_each_keeps_its_own(parted: Path, tmp_path: Path) -> None:
-    """A copy of a training picture in the test part is judged, and the training picture is not."""
+    """A copy of a training picture in the test part counts nowhere, nor does the training picture."""
     pictures = tmp_path / "copied"
     shutil.copytree(parted, pictures)
     shutil.copy(pictures / "train" / "blue" / "0000.png", pictures / "test" / "blue" / "copy.png")
     model = train(pictures, out=tmp_path / "copied-model")
-    assert model.report["leaked"] >= 1
-    judged = {
-        one["f"] for one in facts(remake(tmp_path / "copied-model", pictures).page)["pics"] if "a" in one
-    }
-    assert "test/blue/copy.png" in judged
-    assert "train/blue/0000.png" not in judged
+    report, trust = model.report, model.report["trust"]
+    assert (report["leaked"], report["test"]["n"], report["test_without_leaks"]["n"]) == (1, 19, 18)
+    assert sum(one["n"] for one in trust["reliability"]) == trust["abstain"][0]["n"] == 18
+    assert trust["sets"]["n"] == trust["unknown"]["n"] == 18
+    for page in (
+        (tmp_path / "copied-model" / "report.html").read_bytes(),
+        remake(tmp_path / "copied-model", pictures).page,
+    ):
+        told = {one["f"]: one for one in facts(page)["pics"]}
+        assert told["test/blue/copy.png"]["k"] == "test"
+        assert told["train/blue/0000.png"]["k"] == "train"
+        assert sum("a" in one for one in told.values()) == 18
+        cells = re.findall(r'data-cell="(\d),(\d)" data-n="(\d+)" aria-label', page.decode())
+        found = np.zeros((3, 3), int)
+        for truth, said, n in cells:
+            found[int(truth), int(said)] = int(n)
+        assert found.tolist() == report["test_without_leaks"]["confusion"]
+        assert page.count(b"1 test picture with a twin in the training part left out.") >= 4
 
 
 def test_moved_and_renamed_pictures_keep_their_parts(parted: Path, tmp_path: Path) -> None:
@@ -415,7 +550,7 @@ def test_moved_and_renamed_pictures_keep_their_parts(parted: Path, tmp_path: Pat
     out = tmp_path / "moved-model"
     train(learn, test=judge, out=out)
     before = {one["f"]: one["a"] for one in facts(remake(out, learn, test=judge).page)["pics"] if "a" in one}
-    assert len(before) == 19
+    assert len(before) == 18, "but for the copy"
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     learn.rename(elsewhere / "a")
@@ -426,7 +561,7 @@ def test_moved_and_renamed_pictures_keep_their_parts(parted: Path, tmp_path: Pat
     shutil.copy(elsewhere / "a" / "red" / "0000.png", elsewhere / "a" / "red" / "third.png")  # takes no part
     anew = remake(out, elsewhere / "a", test=elsewhere / "b")
     after = {one["f"]: one["a"] for one in facts(anew.page)["pics"] if "a" in one}
-    assert after.keys() == {str(file) for file in (elsewhere / "b").rglob("*.*")}
+    assert after.keys() == {str(file) for file in (elsewhere / "b").rglob("*.*")} - {str(copied)}
     assert sorted(map(str, after.values())) == sorted(map(str, before.values()))
     assert anew.notes == ()
     seen = anew.page.decode()
@@ -488,6 +623,54 @@ def test_out_of_fold_answers_are_told_where_no_test_part_is(
     (said,) = trained.notes
     assert "are left out: the network was trained on all of these pictures" in said
     assert said.encode() in trained.page
+
+
+def test_the_command_to_repeat_makes_the_same_model(
+    parted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(parted / "train", tmp_path / "my photos")
+    shutil.copytree(parted / "test", tmp_path / "its test")
+    monkeypatch.chdir(tmp_path)
+    made = train("my photos", out="one", test="its test", head="ridge", seed=3, limit_px=10**6)
+    page = (tmp_path / "one" / "report.html").read_text("utf-8")
+    said = html.unescape(page.partition("<code>headstart train")[2].partition("</code>")[0])
+    words = shlex.split(f"train{said}")
+    assert words == made.report["command"][1:]
+    assert words[:4] == ["train", "my photos", "--test", "its test"]
+    done = run(*words, "--out", "two", "--no-report")
+    assert done.exit_code == 0, done.output
+    one, two = ((tmp_path / name / "weights.safetensors").read_bytes() for name in ("one", "two"))
+    assert one == two
+    assert load(tmp_path / "two").report["command"] == [*made.report["command"], "--no-report"]
+
+
+def test_every_argument_is_in_the_command_and_means_the_same_there() -> None:
+    given: dict[str, Any] = {
+        "test": Path("t t"), "split": Path("s.csv"), "fix": Path("f.csv"), "backbone": "fast",
+        "weights": Path("w.pth"), "head": "lda", "tune": "2", "freeze_to": "stage1", "augment": "light",
+        "epochs": 7, "budget_s": 90.5, "seed": 4, "device": "torch", "report": False, "limit_px": 5000,
+    }  # fmt: skip
+    assert given.keys() == train.__kwdefaults__.keys() - set(recipe.BESIDE)
+    words = recipe._command(Path("a b"), given)
+    parsed = train_command.make_context("train", words[2:]).params
+    assert {name: parsed["budget" if name == "budget_s" else name] for name in given} == given
+    assert recipe._command(Path("a"), train.__kwdefaults__) == ["headstart", "train", "a"]
+    assert "But for the time" in section_of(render(reporting.material()), "made")
+
+
+def test_the_ladder_of_compare_is_shown_to_the_same_pictures_only(
+    folder: Path, parted: Path, tmp_path: Path
+) -> None:
+    done = run("compare", parted, "--rungs", "majority,nearest", "--backbone", backbones.DEFAULT, "--json")
+    assert done.exit_code == 0, done.output
+    rungs = json.loads(done.stdout)["rungs"]
+    moved = shutil.copytree(parted, tmp_path / "moved")
+    said = section_of(remake(folder, moved).page, "ladder")
+    for one in rungs:
+        assert one["title"] in said
+        assert percent(one["accuracy"]) in said
+    train(parted / "test", out=tmp_path / "other", head="lda")
+    assert "ladder" not in Seen((tmp_path / "other" / "report.html").read_bytes()).ids()
 
 
 def run(*words: object) -> Any:
@@ -678,6 +861,22 @@ def test_a_cell_shows_its_pictures(visit: Visit) -> None:
     page.focus('[data-cell="1,1"]')
     page.keyboard.press("Enter")
     assert HOSTILE[1] in panel.locator("h3").inner_text()
+
+
+def test_a_cell_says_how_many_of_its_pictures_are_shown(chromium: Any, tmp_path: Path) -> None:
+    """The matrix counts all; the page knows some by name."""
+    of = reporting.material()
+    more = of.confusion.copy()
+    more[0, 1] += 40
+    file = tmp_path / "report.html"
+    file.write_bytes(render(replace(of, confusion=more)))
+    found = Visit(chromium, file)
+    found.page.click('[data-cell="0,1"]')
+    panel = found.page.locator("#cell")
+    assert panel.locator("h3").inner_text() == "ants called bees: 43"
+    assert "3 of 43 are shown." in panel.inner_text()
+    assert found.troubles == []
+    found.context.close()
 
 
 def material_of() -> Material:

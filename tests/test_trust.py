@@ -16,22 +16,25 @@ from PIL import Image
 from scipy import stats
 
 import headstart
+from headstart import backbones
 from headstart.cli import group
 from headstart.data.facts import NAMES, Facts
 from headstart.data.fix import apply, read_fixes, written
 from headstart.data.scan import Scan
 from headstart.errors import Misuse
 from headstart.evaluate import ece, softmax
-from headstart.evaluate.abstain import KEPT, coverage, reaching
+from headstart.evaluate.abstain import KEPT, at, coverage, reaching
 from headstart.evaluate.curve import forecast
 from headstart.evaluate.next import to_label
 from headstart.evaluate.reliability import reliability
 from headstart.evaluate.suspects import estimated_errors, given_to_label, joint_counts, suspicion
 from headstart.evaluate.weak import holm, weak_sets
+from headstart.heads import _choose
 from headstart.heads._choose import choose
-from headstart.trust import curve, suspects, weak
-from headstart.trust.evidence import Evidence, closed_form
-from headstart.values import Depth, Examples, Features, Split
+from headstart.model.build import build
+from headstart.trust import curve, examine, suspects, weak
+from headstart.trust.evidence import Evidence, Judged, closed_form, counted
+from headstart.values import Depth, Examples, Features, Spec, Split
 
 K = 4
 
@@ -100,6 +103,20 @@ def test_the_smallest_threshold_that_reaches_an_accuracy_is_that_of_brute_force(
     assert reaching(0.99, np.linspace(0, 1, 15), np.ones(15, bool)) is None, "15 pictures prove nothing"
 
 
+def test_a_threshold_as_it_is_written_keeps_the_same_pictures() -> None:
+    """Nearly certain models have all their thresholds above 0.999."""
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        confidence = 1 - 10.0 ** -rng.uniform(0, 9, 200)
+        right = rng.random(200) < 0.5 + 0.5 * confidence
+        for row in (*coverage(confidence, right), reaching(0.95, confidence, right)):
+            if row is not None:
+                kept = confidence >= float(str(row.min_confidence))
+                assert (kept.sum(), right[kept].mean()) == (row.n, row.accuracy)
+                assert row.min_confidence <= confidence[kept].min()
+    assert at(0.9375, np.array([0.2, 0.9375]), np.ones(2, bool)).min_confidence == 0.937
+
+
 def test_bins_add_up_to_the_calibration_error() -> None:
     rng = np.random.default_rng(0)
     probabilities = softmax(rng.normal(size=(400, K)) * 2)
@@ -129,7 +146,7 @@ def test_the_confident_joint_is_cleanlabs() -> None:
 
 def test_planted_errors_come_first_and_their_number_is_estimated() -> None:
     noisy, rows = planted(blobs(400, apart=4), 0.05, seed=1)
-    found = suspects.find(evidence(noisy), None, frozenset())
+    found = suspects.find(evidence(noisy), frozenset())
     first = {int(one.path.split("/")[1][:-4]) for one in found.rows[: round(1.5 * len(rows))]}
     assert len(first & set(rows.tolist())) >= 0.93 * len(rows)
     assert abs(found.estimated - len(rows)) <= 6
@@ -137,6 +154,25 @@ def test_planted_errors_come_first_and_their_number_is_estimated() -> None:
     one = found.rows[0]
     assert one.label != one.suggested
     assert one.other > one.given
+
+
+def test_labels_beyond_the_sample_are_judged_by_a_fit_without_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Above the sample all labels are looked at but those of twins of sampled pictures."""
+    for module in (_choose, suspects):
+        monkeypatch.setattr(module, "ROWS" if module is _choose else "SAMPLE", 200)
+    noisy, rows = planted(blobs(600, apart=4), 0.05, seed=1)
+    groups = noisy.groups.copy()
+    own = evidence(noisy)
+    rest = np.setdiff1d(np.arange(600), own.learnt)
+    groups[rest[:3]] = own.learnt[:3]
+    found = suspects.find(evidence(replace(noisy, groups=groups)), frozenset())
+    assert (len(own.learnt), found.examined) == (200, 597)
+    told = {int(one.path.split("/")[1][:-4]) for one in found.rows}
+    hidden = np.setdiff1d(np.intersect1d(rows, rest), rest[:3])
+    assert len(hidden) > 10
+    assert np.isin(hidden, list(told)).mean() > 0.85
+    assert abs(found.estimated - len(rows)) <= 8
+    assert found.found == len(found.rows) <= 1.5 * len(rows)
 
 
 def test_asecond_round_is_no_worse_and_a_suspect_leaves_its_own_fold() -> None:
@@ -155,11 +191,11 @@ def test_asecond_round_is_no_worse_and_a_suspect_leaves_its_own_fold() -> None:
 
 def test_shuffled_labels_give_no_suspects_and_clean_ones_few() -> None:
     clean = blobs(300, apart=5)
-    assert len(suspects.find(evidence(clean), None, frozenset()).rows) <= 3
+    assert len(suspects.find(evidence(clean), frozenset()).rows) <= 3
     told = []
     for seed in range(6):
         shuffled = replace(clean, y=np.random.default_rng(seed).permutation(clean.y))
-        told.append(len(suspects.find(evidence(shuffled), None, frozenset()).rows))
+        told.append(len(suspects.find(evidence(shuffled), frozenset()).rows))
     assert max(told) <= 3, "labels that say nothing about pictures accuse none of them"
 
 
@@ -361,6 +397,58 @@ def test_too_few_pictures_have_no_curve() -> None:
     assert (part.name, trial.depths) == ("ridge", "last")
 
 
+# Of which network, and by which pictures
+
+
+def examined(own: Evidence, known: Judged, frozen: Spec) -> dict[str, Any]:
+    shipped = backbones.spec(backbones.DEFAULT)
+    model = build(own.fitted, own.features, own.examples, own.parts, shipped)
+    return examine(own, model, own.features, known, frozen=frozen).document
+
+
+def test_the_answers_that_are_examined_are_those_of_the_model() -> None:
+    """Of a network that was trained, the frozen head's answers are another model's."""
+    noisy, _ = planted(blobs(240, apart=4), 0.05, seed=1)
+    own = evidence(noisy)
+    rows = np.arange(0, 240, 3)
+    wrong = np.roll(np.eye(K)[noisy.y[rows]], 1, axis=1) * 0.8 + 0.05
+    known = Judged(rows, wrong, noisy.y[rows], noisy.groups[rows])
+    lite0 = backbones.spec(backbones.DEFAULT)
+    found = examined(own, known, lite0)
+    assert sum(one["n"] for one in found["reliability"]) == 80
+    assert found["abstain"][0]["accuracy"] == 0
+    assert found["sets"]["n"] == 80
+    assert found["suspects"]["examined"] == 240
+    assert found["suspects"]["rows"]
+    assert found["curve"]["verdict"].startswith("More pictures")
+    before = replace(lite0, weights=replace(lite0.weights, sha256="0"))
+    tuned = examined(own, known, before)
+    assert tuned["curve"]["verdict"] == f"Were the network frozen: {found['curve']['verdict']}"
+    assert tuned["suspects"] == found["suspects"]
+    nothing = examined(own, known, replace(before, weights=replace(before.weights, source="random")))
+    assert nothing["curve"] is None
+    assert nothing["suspects"] == {"examined": 0, "estimated": 0, "found": 0, "rows": []}
+    assert nothing["abstain"] == found["abstain"]
+
+
+@pytest.mark.slow
+def test_a_network_from_scratch_is_judged_by_its_own_answers(tmp_path: Path) -> None:
+    data = make.photos(tmp_path)
+    words = {"backbone": "scratch:small-cnn?width=8", "epochs": 3, "augment": "none", "seed": 1}
+    model = headstart.train(data, out=tmp_path / "model", **words)
+    (rung,) = model.report["tuning"]
+    trust = model.report["trust"]
+    assert model.report["tune"] == "all"
+    assert model.report["test"] is None
+    assert sum(one["n"] for one in trust["reliability"]) == trust["sets"]["n"] == rung["n"] < 72
+    assert trust["abstain"][0]["accuracy"] == pytest.approx(rung["tuned"]["accuracy"], abs=1e-4)
+    assert (trust["curve"], trust["suspects"]["examined"]) == (None, 0)
+    page = (tmp_path / "model" / "report.html").read_text("utf-8")
+    assert "put aside to judge the training by" in page
+    assert 'id="curve"' not in page
+    assert 'id="suspects"' not in page
+
+
 # Weak spots
 
 
@@ -401,7 +489,7 @@ def test_twins_prove_nothing_twice() -> None:
 
 def test_a_planted_weak_spot_is_found() -> None:
     own = evidence(blobs(400, apart=4))
-    known = own.left_out()
+    known = counted(own.fitted, own.features, own.parts, np.zeros(0, np.int64))
     dark = own.facts.column("brightness")[known.rows] <= np.quantile(own.facts.column("brightness"), 0.15)
     wrong = known.probabilities.copy()
     wrong[dark] = np.roll(np.eye(K)[known.y[dark]], 1, axis=1)
@@ -410,6 +498,41 @@ def test_a_planted_weak_spot_is_found() -> None:
     assert found[0].to_json()["accuracy"] == 0
     assert len(found[0].paths) == weak.PATHS
     assert weak.find(own, known) == ()
+
+
+def coloured(own: Evidence, colours: np.ndarray) -> Evidence:
+    """The same pictures with these mean colours [n, 3]."""
+    values = own.facts.values.copy()
+    values[:, [NAMES.index(name) for name in ("red", "green", "blue")]] = colours
+    values[:, NAMES.index("brightness")] = colours.mean(1)
+    return replace(own, facts=Facts(values))
+
+
+def spots(own: Evidence, bad: np.ndarray) -> list[str]:
+    """What is weak where the pictures `bad` [n] are answered wrongly and all others rightly."""
+    y = own.features.y
+    said = np.where(bad, (y + 1) % K, y)
+    rows = np.arange(len(y))
+    return [one.what for one in weak.find(own, Judged(rows, np.eye(K)[said], y, rows))]
+
+
+def test_a_bright_picture_is_not_a_red_one() -> None:
+    own = evidence(blobs(400, apart=4))
+    rng = np.random.default_rng(0)
+    grey = np.repeat(rng.integers(20, 230, 400), 3).reshape(400, 3)
+    bright = grey[:, 0] >= np.quantile(grey[:, 0], 0.85)
+    assert spots(coloured(own, grey), bright) == ["bright pictures"]
+    names = [
+        name
+        for name, rows in weak.ends(coloured(own, grey + rng.integers(0, 2, (400, 3))).facts)
+        if len(rows)
+    ]
+    assert "dark pictures" in names
+    assert not set(names) & {name for words in weak.TINTS.values() for name in words}, "no colours, no tints"
+    tint = rng.integers(-40, 40, 400)
+    colours = grey + tint[:, None] * np.array([2, -1, -1])
+    found = spots(coloured(own, colours), tint >= np.quantile(tint, 0.85))
+    assert sorted(found) == ["pictures with little blue", "reddish pictures"]
 
 
 def test_clusters_are_of_alike_pictures() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from headstart.features import store
 from headstart.files import cache_folder, discard
 
-FOLDERS = ("networks", "downloads", "twins", "views", "tuning")
+FOLDERS = ("networks", "downloads", "twins", "views", "tuning", "compared")
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from headstart.heads._choose import fold_count
 from headstart.heads._cross_validate import frozen
 from headstart.look import Look, chosen, scan_all
 from headstart.modalities.image import LIMIT_PX
+from headstart.report import rungs as rungs_kept
 from headstart.values import Doubles, Features, Floats, Ints, Part, Spec, Split
 
 RUNGS = ("majority", "source", "nearest", "linear", "last", "all", "scratch")
@@ -139,12 +140,15 @@ def compare(  # noqa: PLR0913  each is an option of the command
     )  # fmt: skip
     end = time.perf_counter()
     used: dict[str, int] = {part: len(won.split.rows(part)) for part in get_args(Part)}
-    return Comparison(
+    compared = Comparison(
         won.candidates,
         climbed,
         {"files": won.seen.files, "used": len(won.seen.examples)} | used,
         {"scan": scanned - begin, "race": raced - scanned, "ladder": end - raced, "total": end - begin},
     )
+    if climbed:
+        rungs_kept.keep(compared.to_json(), won.seen.features)
+    return compared
 
 
 def rungs_of(names: str) -> tuple[str, ...]:

@@ -40,12 +40,14 @@ from headstart.model.unknown import FALSE_REJECTION
 from headstart.race import ENOUGH
 from headstart.report import remake, write
 from headstart.trust import NOBODY, examine
-from headstart.trust.evidence import Evidence, Judged
+from headstart.trust.evidence import Evidence, counted
 from headstart.values import Evaluation, Examples, Features, Ints
 from headstart.version import VERSION
 
 if TYPE_CHECKING:
     from headstart.finetune.climb import Climb
+
+BESIDE = ("out", "force", "on_step", "on_epoch")  # arguments of `train` that change nothing in the model
 
 
 def train(
@@ -93,6 +95,11 @@ def train(
     """
     begin = time.perf_counter()
     data, test = Path(data), Path(test) if test else None
+    given = {
+        "test": test, "split": split, "fix": fix, "backbone": backbone, "weights": weights, "head": head,
+        "tune": tune, "freeze_to": freeze_to, "augment": augment, "epochs": epochs, "budget_s": budget_s,
+        "seed": seed, "device": device, "report": report, "limit_px": limit_px,
+    }  # fmt: skip
     out = Path(out) if out else default_out(data)
     if split is not None and not os.path.isfile(split):  # noqa: PTH113
         raise Misuse(f"there is no table of parts at {split}.")
@@ -187,13 +194,12 @@ def train(
     model = build(fitted, features, examples, parts, spec, unseen=unseen)
     trust = None
     if evidence:
-        held_back = np.sort(np.concatenate([rows["test"], rows["val"]]))
         trust = examine(
             evidence,
             model,
             features,
-            _answers(fitted, features, rows["test"]),
-            _answers(fitted, features, held_back),
+            counted(fitted, features, parts, leaked),
+            frozen=climbed.material.spec if climbed else spec,
             decided=fixes.paths() if fixes else NOBODY,
         )
         findings = ordered([*findings, *trust.findings])
@@ -225,6 +231,7 @@ def train(
         "unknown_false_rejection": FALSE_REJECTION,
         "trust": trust.document if trust else None,
         "options": options,
+        "command": _command(data, given),
         "device": device,
         "precision": engine.precision,
         "seed": seed,
@@ -237,9 +244,10 @@ def train(
     beside = {model_folder.SUSPECTS: written(fixes.rows())} if fixes else {}
     if trust:
         started = time.perf_counter()
+        page = write(model, engine, features, examples, parts, fitted, leaked, limit_px=limit_px)
         beside = {
             model_folder.SUSPECTS: written([*trust.suspects, *(fixes.rows() if fixes else [])]),
-            model_folder.REPORT: write(model, engine, features, examples, parts, fitted, limit_px=limit_px),
+            model_folder.REPORT: page,
         }
         ended = time.perf_counter()
         document["seconds"] |= {"report": round(ended - started, 4), "total": round(ended - begin, 4)}
@@ -251,6 +259,17 @@ def default_out(data: Path) -> Path:
     """Where the model goes unless told otherwise: beside you, named after the data."""
     is_table = os.path.isfile(data)  # noqa: PTH113  Path.is_file fails on names that are too long
     return Path(f"{data.resolve().stem if is_table else data.resolve().name}-model")
+
+
+def _command(data: Path, given: dict[str, Any]) -> list[str]:
+    """The command that asks for the same again: DATA, and every option that is not as usual."""
+    words = ["headstart", "train", str(data)]
+    for name, usual in (train.__kwdefaults__ or {}).items():
+        if name in BESIDE or given[name] == usual:
+            continue
+        option = name.removesuffix("_s").replace("_", "-")
+        words += ["--no-report"] if name == "report" else [f"--{option}", str(given[name])]
+    return words
 
 
 def _target(out: Path, *, force: bool, fixed: bool) -> Path:
@@ -290,14 +309,6 @@ def _judge(fitted: Fitted, features: Features, rows: Ints) -> Evaluation | None:
         return None
     probabilities = softmax(fitted.logits(features.x[rows]), fitted.best.temperature)
     return judge(features.y[rows], probabilities, features.classes, features.groups[rows])
-
-
-def _answers(fitted: Fitted, features: Features, rows: Ints) -> Judged | None:
-    """What is said of these rows, or None where there are none."""
-    if not len(rows):
-        return None
-    probabilities = softmax(fitted.logits(features.x[rows]), fitted.best.temperature)
-    return Judged(rows, probabilities, features.y[rows], features.groups[rows])
 
 
 def _choice(fitted: Fitted) -> dict[str, Any]:

@@ -155,7 +155,7 @@ def trust(report: dict[str, Any], out: Path) -> None:
         low, high = (100 * end for end in row["accuracy_ci95"])
         click.echo(
             f"  Send {share:.0f} % to a person, and the rest is {right:.0f} % right "
-            f"({low:.0f} to {high:.0f}):\n    headstart predict --min-confidence {row['min_confidence']:.3f}"
+            f"({low:.0f} to {high:.0f}):\n    headstart predict --min-confidence {row['min_confidence']}"
         )
     for spot in found["weak"][:2]:
         click.echo(

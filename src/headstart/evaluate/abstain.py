@@ -5,6 +5,7 @@ Jaeger et al. 2023, arXiv:2211.15259). Both tables are read off the judged pictu
 """
 
 from dataclasses import dataclass
+from decimal import ROUND_FLOOR, Decimal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ FEWEST = 20  # pictures behind an accuracy, for it to be looked at
 class Row:
     """Pictures whose first choice has at least `min_confidence`: how many, and how often they are right."""
 
-    min_confidence: float
+    min_confidence: float  # with as few digits as part these pictures from the others
     kept: float  # share of all judged pictures
     n: int
     accuracy: float
@@ -51,9 +52,23 @@ def coverage(confidence: Doubles, right: NDArray[np.bool_], groups: Ints | None 
 def at(threshold: float, confidence: Doubles, right: NDArray[np.bool_], groups: Ints | None = None) -> Row:
     """The row of one threshold."""
     kept = confidence >= threshold
+    threshold = _short(threshold, float(confidence[~kept].max(initial=0.0)))
     n = int(kept.sum())
     ends = accuracy_interval(right[kept], None if groups is None else groups[kept])
     return Row(threshold, n / max(len(kept), 1), n, float(right[kept].mean()) if n else 0.0, ends)
+
+
+def _short(threshold: float, below: float) -> float:
+    """The threshold rounded down to as few digits as do, three at least, and still above `below`.
+
+    >>> _short(0.99961, 0.99943), _short(0.5, 0.0), _short(1.0, 0.99999)
+    (0.9996, 0.5, 1.0)
+    """
+    for digits in range(3, 16):
+        found = float(Decimal(threshold).quantize(Decimal(10) ** -digits, ROUND_FLOOR))
+        if found > below:
+            return found
+    return threshold
 
 
 def reaching(

@@ -33,7 +33,7 @@ Macro-F1 {score["macro_f1"]:.3f}, log-loss {score["nll"]:.3f}, calibration error
 
 - Backbone: {_safe(model.backbone.name)} ({model.backbone.title}), {_tuned(report)}; features run as {report["precision"]}. Weights: {model.backbone.licence} ({model.backbone.citation}).
 - Head: {report["head"]} on the depths "{report["choice"]["depths"]}"; temperature {model.temperature:.4g}.
-- Data: {data["used"]} of {data["files"]} files used ({data["train"]} train, {data["val"]} val, {data["test"]} test); {len(data["findings"])} findings.
+- Data: {data["used"]} of {data["files"]} files used ({data["train"]} train, {data["val"]} val, {data["test"]} test); {len(data["findings"])} findings.{_fixed(report)}
 - headstart {report["version"]}, seed {report["seed"]}.
 
 ## Use
@@ -55,6 +55,12 @@ def _tuned(report: dict[str, Any]) -> str:
         return "frozen"
     stages = "last stage" if report["tune"] == "last 1" else f"{report['tune']} stages"
     return f"{stages} trained on these pictures"
+
+
+def _fixed(report: dict[str, Any]) -> str:
+    """What the user decided about labels, in words."""
+    own = report["fixed"]
+    return f" By hand: {own['moved']} labels moved, {own['dropped']} pictures dropped." if own else ""
 
 
 def _leaks(report: dict[str, Any]) -> str:

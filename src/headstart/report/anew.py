@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from headstart.backbones.weights import is_trained
+from headstart.data.check import leaked_rows
 from headstart.data.walk import shown
 from headstart.engines import open_engine
 from headstart.errors import Misuse
@@ -18,6 +19,7 @@ from headstart.look import scan_all
 from headstart.modalities.image import LIMIT_PX
 from headstart.model.folder import JSON, load
 from headstart.model.model import Part
+from headstart.race import learnt_rows
 from headstart.report.gather import answered
 from headstart.report.making import made
 from headstart.report.material import Answered
@@ -85,7 +87,8 @@ def remake(
             f"{missing:,} of the {len(model.manifest):,} pictures that the model was made of were not found "
             "or cannot be read: they count in the numbers and are missing among the pictures."
         )
-    tested = split.rows("test")
+    leaked = np.union1d(leaked_rows(split, groups), learnt_rows(features, model.backbone))
+    tested = np.setdiff1d(split.rows("test"), leaked)
     if len(tested):
         found = Answered(tested, model.answer(features.x[tested]).probabilities)
     elif is_trained(model.backbone):
@@ -97,7 +100,7 @@ def remake(
     else:
         asked = model.report["options"]
         fitted = choose(features.take(split.rows("train")), head=asked["head"], seed=asked["seed"])
-        found = answered(fitted, features, split)
+        found = answered(fitted, features, split, leaked)
     now = {shown(line.path): shown(path) for line, path in zip(own, examples.paths, strict=True)}
     told = [Finding("ignored", str(data), one, "note") for one in notes]
     model = replace(model, report=_as_of_now(model.report, now, told))

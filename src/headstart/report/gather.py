@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from headstart.backbones import source
-from headstart.evaluate import softmax
+from headstart.evaluate import confusion
 from headstart.files import digest_bytes
 from headstart.heads import one_thread_each
 from headstart.heads._choose import Fitted
@@ -16,7 +16,9 @@ from headstart.modalities.image import LIMIT_PX
 from headstart.model.model import Model
 from headstart.report.layout import layout
 from headstart.report.material import Answered, Judged, Material
+from headstart.report.rungs import kept
 from headstart.report.thumbs import thumbs
+from headstart.trust.evidence import counted
 from headstart.values import Doubles, Examples, Features, Floats, Ints, Split
 
 TOP = 5  # of the source network's guesses
@@ -24,20 +26,17 @@ ANSWERS = 3  # of the model
 WORST = 12  # mistakes that are shown with their nearest training pictures
 NEAREST = 3
 ON_MAP = 400
-LISTED = 3000  # judged pictures that the page knows by name; of more all mistakes and the first of the rest
+LISTED = 3000  # judged pictures that the page knows by name
 EACH_CLASS, SHEET = 6, 96  # pictures of a class on the contact sheet, and of all
 SETS, IN_SET = 12, 4  # findings whose pictures are shown, and pictures of each
 SUSPECTS, STRANGEST, GROUPS, IN_GROUP, TOLD, WRONG = 24, 8, 4, 6, 12, 4
 LIBRARIES = ("numpy", "openvino", "pillow", "scikit-learn", "timm", "torch")
 
 
-def answered(fitted: Fitted, features: Features, split: Split) -> Answered:
-    """The pictures that count: the test part, or training pictures as answered by fits without them."""
-    test = split.rows("test")
-    if len(test):
-        return Answered(test, softmax(fitted.logits(features.x[test]), fitted.best.temperature))
-    used = np.concatenate([split.rows("train"), split.rows("val")])
-    return Answered(used[fitted.rows], fitted.held_out)
+def answered(fitted: Fitted, features: Features, split: Split, leaked: Ints) -> Answered:
+    """The pictures that count, as `trust` judges them."""
+    found = counted(fitted, features, split, leaked)
+    return Answered(found.rows, found.probabilities)
 
 
 def gather(  # noqa: PLR0913  all that `train` has at its end
@@ -54,11 +53,11 @@ def gather(  # noqa: PLR0913  all that `train` has at its end
 
     Pictures are decoded only where they are shown, a few hundred at most.
     """
-    rows, probabilities = _listed(features.y, found)
+    rows, probabilities, shown = _listed(features.y, found)
     last = features.last()
     own = source.guesses(model.backbone, last[rows])
     train = split.rows("train")
-    near = _nearest(features, rows, most_surprising(features.y[rows], probabilities), train)
+    near = _nearest(features, rows, surest_wrong(features.y[rows], probabilities), train)
     is_new = split.parts and bool(len(rows)) and split.parts[int(rows[0])] == "test"
     strange = model.answer(features.x[rows]).unknown_score if is_new else None
     judged = tuple(
@@ -72,7 +71,6 @@ def gather(  # noqa: PLR0913  all that `train` has at its end
         )
         for at, row in enumerate(rows)
     )
-    shown = _on_map(features.y[rows])
     with one_thread_each():
         places = layout(last[rows[shown]]) if len(shown) else np.zeros((0, 2))
     mapped = tuple((int(at), float(x), float(y)) for at, (x, y) in zip(shown, places, strict=True))
@@ -87,11 +85,12 @@ def gather(  # noqa: PLR0913  all that `train` has at its end
         classes=model.classes,
         infos=model.infos,
         backbone=model.backbone,
-        data=examples.root.resolve().name,
         known=known,
         judged=judged,
+        confusion=confusion(features.y[found.rows], found.probabilities.argmax(1), len(model.classes)),
         silence="" if own is not None else source.silence(model.backbone),
         map=mapped,
+        ladder=kept(features),
         thumbs=thumbs(wanted, files, model.backbone.preprocess, limit_px=limit_px),
         heats={},
         facts=_facts(model, libraries),
@@ -109,18 +108,21 @@ def here() -> dict[str, str]:
     return found
 
 
-def _listed(y: Ints, found: Answered) -> tuple[Ints, Doubles]:
-    """All mistakes and as many others as the page can hold, in the order of the rows."""
+def _listed(y: Ints, found: Answered) -> tuple[Ints, Doubles, Ints]:
+    """As many as the page can hold, in the order of the rows, and which of them stand on the map.
+
+    First those of the map, which shows mistakes in their true proportion; then all mistakes; then others.
+    """
     wrong = found.probabilities.argmax(1) != y[found.rows]
-    order = np.argsort(~wrong, kind="stable")[:LISTED]
-    chosen = np.sort(order)
-    return found.rows[chosen], found.probabilities[chosen]
+    mapped = np.isin(np.arange(len(wrong)), _on_map(y[found.rows]))
+    chosen = np.sort(np.lexsort((~wrong, ~mapped))[:LISTED])
+    return found.rows[chosen], found.probabilities[chosen], np.flatnonzero(mapped[chosen])
 
 
-def most_surprising(y: Ints, probabilities: Doubles) -> Ints:
-    """Positions of the most surprising mistakes, the worst first."""
+def surest_wrong(y: Ints, probabilities: Doubles) -> Ints:
+    """Positions of the surest wrong answers, the surest first."""
     wrong = np.flatnonzero(probabilities.argmax(1) != y)
-    return wrong[np.argsort(probabilities[wrong, y[wrong]], kind="stable")][:WORST]
+    return wrong[np.argsort(-probabilities[wrong].max(1), kind="stable")][:WORST]
 
 
 def _nearest(features: Features, rows: Ints, at: Ints, train: Ints) -> dict[int, Ints]:
@@ -173,7 +175,7 @@ def _wanted(
     wrong = sorted(
         (one for one in judged if not one.is_right), key=lambda one: (not one.near, -one.answers[0][1])
     )
-    for one in wrong[:WORST]:  # those with neighbours: the most surprising ones
+    for one in wrong[:WORST]:  # those with neighbours
         yield one.path
         yield from one.near
     yield from (one.path for one in before_after(judged))
@@ -222,12 +224,18 @@ def strangest(judged: tuple[Judged, ...]) -> list[Judged]:
 
 
 def sheet(known: Mapping[str, tuple[int, str]]) -> list[str]:
-    """A few pictures of every class for the contact sheet, class by class; all parts take part."""
+    """A few pictures of every class for the contact sheet, class by class; all parts take part.
+
+    Of more classes than it has room for, every second, third … one.
+    """
     own: dict[int, list[str]] = {}
     for path, (label, _) in known.items():
         own.setdefault(label, []).append(path)
     each = max(1, min(EACH_CLASS, SHEET // max(1, len(own))))
-    return [path for label in sorted(own) for path in own[label][:each]][:SHEET]
+    labels = sorted(own)
+    few = min(len(labels), SHEET)
+    chosen = (labels[at * len(labels) // few] for at in range(few))
+    return [path for label in chosen for path in own[label][:each]]
 
 
 def _facts(model: Model, libraries: Mapping[str, str]) -> dict[str, str]:

@@ -10,10 +10,10 @@ from headstart.heads import one_thread_each
 from headstart.heads._choose import Fitted
 from headstart.modalities.image import LIMIT_PX
 from headstart.model.model import Model
-from headstart.report.gather import answered, gather, here, most_surprising
+from headstart.report.gather import answered, gather, here, surest_wrong
 from headstart.report.material import Answered
 from headstart.report.page import render
-from headstart.values import Examples, Features, Split
+from headstart.values import Examples, Features, Ints, Split
 
 
 def write(  # noqa: PLR0913  all that `train` has at its end
@@ -23,18 +23,19 @@ def write(  # noqa: PLR0913  all that `train` has at its end
     examples: Examples,
     split: Split,
     fitted: Fitted,
+    leaked: Ints,
     *,
     limit_px: int = LIMIT_PX,
 ) -> bytes:
     """The report of a model that was just made, to be saved beside it as report.html.
 
     `model.report` is the document of `train --json`; what stands under `trust` there is shown. `features` and
-    `fitted` are those of the model's own network, `engine` runs it.
+    `fitted` are those of the model's own network, `engine` runs it. Rows that have `leaked` are not judged.
 
     Raises:
         WeightsError, MissingExtra, StoreError: the network cannot be opened.
     """
-    found = answered(fitted, features, split)
+    found = answered(fitted, features, split, leaked)
     return made(model, engine, features, examples, split, found, libraries=here(), limit_px=limit_px)
 
 
@@ -65,8 +66,8 @@ def seen_wrong(
     *,
     limit_px: int,
 ) -> dict[str, bytes]:
-    """Where the network looked on its worst mistakes: PNGs by path, of what speaks for the wrong class."""
-    worst = most_surprising(features.y[found.rows], found.probabilities)
+    """Where the network looked on its surest mistakes: PNGs by path, of what speaks for the wrong class."""
+    worst = surest_wrong(features.y[found.rows], found.probabilities)
     rows, said = found.rows[worst], found.probabilities[worst].argmax(1)
     if not len(rows):
         return {}

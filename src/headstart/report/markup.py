@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 MINUS = "\N{MINUS SIGN}"
 SPACE = "\N{NO-BREAK SPACE}"
+KEPT = f"{SPACE}\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}"  # not printable by themselves
 
 
 class Cell(NamedTuple):
@@ -17,8 +18,11 @@ class Cell(NamedTuple):
 
 
 def text(said: object) -> str:
-    """Any text as HTML, in elements and in attributes; what cannot be printed becomes a replacement sign."""
-    seen = (c if c.isprintable() or c == SPACE else "\N{REPLACEMENT CHARACTER}" for c in str(said))
+    """Any text as HTML, in elements and in attributes; what cannot be printed becomes a replacement sign.
+
+    Joiners stay: Persian words and many emoji are spelt with them.
+    """
+    seen = (c if c.isprintable() or c in KEPT else "\N{REPLACEMENT CHARACTER}" for c in str(said))
     return html.escape("".join(seen))
 
 

@@ -37,11 +37,12 @@ class Material:
     classes: tuple[str, ...]
     infos: Mapping[str, ClassInfo]
     backbone: Spec
-    data: str  # name of the folder
     known: Mapping[str, tuple[int, str]]  # path of every picture that was used -> its class and part
-    judged: tuple[Judged, ...]
+    judged: tuple[Judged, ...]  # at most so many as a page can hold
+    confusion: Ints  # [k, k] truth, first answer: of all pictures that count
     silence: str  # why the source network makes no guesses, "" where it does
     map: tuple[tuple[int, float, float], ...]  # position in `judged`, across and down, 0..1
+    ladder: dict[str, Any] | None  # the document of `compare --json`, where it was run on these pictures
     thumbs: Mapping[str, bytes]  # JPEG by path, of some pictures
     heats: Mapping[str, bytes]  # PNG by path: where the network looked
     facts: Mapping[str, str]  # how it was made: what, and which

@@ -42,6 +42,7 @@ def render(material: Material) -> bytes:
         ("weak", "Weak spots", trusted.weak(album)),
         ("curve", "More pictures?", trusted.curve(album)),
         ("race", "Which backbone", sections.race(album)),
+        ("ladder", "What each step is worth", sections.ladder(album)),
         ("tuning", "Training further", sections.tuning(album)),
         ("cost", "Time and cost", sections.cost(album)),
         ("made", "How it was made", sections.made(album)),

@@ -72,10 +72,10 @@
   // The pictures behind a cell of the confusion matrix.
   const panel = document.getElementById("cell");
   const MOST = 60;
-  const cell = (truth, said) => {
+  const cell = (truth, said, n) => {
     const rows = [];
     data.pics.forEach((pic, at) => { if (pic.a && pic.t === truth && pic.a[0][0] === said) rows.push(at); });
-    panel.replaceChildren(make("h3", "", data.classes[truth] + " called " + data.classes[said] + ": " + rows.length));
+    panel.replaceChildren(make("h3", "", data.classes[truth] + " called " + data.classes[said] + ": " + n));
     const strip = make("div", "strip");
     const rest = make("ul", "small");
     for (const at of rows.slice(0, MOST)) {
@@ -89,7 +89,8 @@
       if (!strip.childElementCount) more.open = true;
       panel.append(more);
     }
-    if (rows.length > MOST) panel.append(make("p", "small", "The first " + MOST + " are shown."));
+    const shown = Math.min(rows.length, MOST);
+    if (shown < n) panel.append(make("p", "small", shown + " of " + n + " are shown."));
     panel.hidden = false;
     panel.focus({ preventScroll: true });
     panel.scrollIntoView({ block: "nearest" });
@@ -124,7 +125,7 @@
     const on = event.target.closest("[data-pic],[data-cell],[data-sort],#theme,.close");
     if (!on) { if (event.target === card) card.close(); return; }
     if (on.dataset.pic !== undefined) open(Number(on.dataset.pic));
-    else if (on.dataset.cell !== undefined) cell(...on.dataset.cell.split(",").map(Number));
+    else if (on.dataset.cell !== undefined) cell(...on.dataset.cell.split(",").map(Number), Number(on.dataset.n));
     else if (on.dataset.sort !== undefined) sort(on);
     else if (on === theme) { document.documentElement.dataset.theme = dark() ? "light" : "dark"; name(); }
     else card.close();

@@ -1,5 +1,6 @@
 """The sections about the score, the data and the answers. Each gives HTML, or "" where there is nothing to show."""
 
+import shlex
 from collections import Counter
 from typing import Any
 from urllib.parse import urlsplit
@@ -32,6 +33,7 @@ from headstart.report.plots import Axis, Line, Point
 MATRIX = 25  # classes up to which the confusion matrix is a table
 PAIRS = 40  # confusions that are listed
 BARS = 30  # classes in the plot
+KEYS = 32  # classes in the legend of the map
 KINDS = {
     "corrupt": "Files that cannot be read (left out)",
     "leak": "Leaks: the same picture in two parts",
@@ -46,13 +48,36 @@ KINDS = {
     "ignored": "Passed over",
 }
 HEAD = ("class", "pictures", "recognised", "95 % interval", "right when said", "F1")
+TELLING = (
+    "way of telling",
+    "strangers ranked above known",
+    "strangers missed where 95 % of the known are kept",
+)
 TOLD = 30  # findings of a kind that are written out
 
 
 def score_of(report: dict[str, Any]) -> dict[str, Any]:
-    """The evaluation that counts: on the test part, else cross-validated."""
-    found: dict[str, Any] = report["test"] or report["cv"]
+    """The evaluation that counts: on the test part, without what was seen in training; else cross-validated."""
+    found: dict[str, Any] = report["test_without_leaks"] or report["test"] or report["cv"]
     return found
+
+
+def of_whom(report: dict[str, Any]) -> str:
+    """Which pictures are judged one by one, in a sentence or two."""
+    leaked, tested = report["leaked"], report["test"] and report["test"]["n"]
+    if leaked and leaked < tested:
+        return f"{count(leaked, 'test picture')} with a twin in the training part left out."
+    lead = (
+        "Every test picture has a twin in the training part. Instead, these are " if leaked else "These are "
+    )
+    if tested and not leaked:
+        return ""
+    if report["tune"] == "never":
+        return f"{lead}training pictures, answered by fits without them: those by which the head was chosen."
+    return (
+        f"{lead}the pictures that were put aside to judge the training by: it stopped where they were recognised "
+        "best, so they flatter a little."
+    )
 
 
 def of_so_many(score: dict[str, Any]) -> str:
@@ -65,10 +90,7 @@ def of_so_many(score: dict[str, Any]) -> str:
 def verdict(album: Album) -> str:
     """How good it is, in one sentence and then in numbers."""
     report = album.material.report
-    whole = score_of(report)
-    score = (
-        report["test_without_leaks"] or whole
-    )  # a twin of a training picture is no picture it has not seen
+    score = score_of(report)
     n = score["n"]
     if report["test"]:
         how = f"Measured on {count(n, 'picture')} of the test part: right on {score['accuracy'] * n:.0f}."
@@ -79,8 +101,8 @@ def verdict(album: Album) -> str:
         ("classes", f"{len(report['classes']):,}", f"{count(report['data']['used'], 'picture')} used"),
         (
             "mistakes",
-            number(round((1 - whole["accuracy"]) * whole["n"], 1)),
-            f"of {count(whole['n'], 'picture')} judged",
+            number(round((1 - score["accuracy"]) * n, 1)),
+            f"of {count(n, 'picture')} judged",
         ),
         ("trained in", _time(report["seconds"]["total"]), f"{report['backbone']}, head {report['head']}"),
     ]
@@ -107,6 +129,7 @@ def verdict(album: Album) -> str:
     ]
     seen = report["leaked"] and not report["test_without_leaks"]
     claim = "Nothing is known about pictures it has not seen" if seen else of_so_many(score)
+    val = report.get("val")
     body = [
         f'<p class="claim">{text(claim)}.</p>',
         paragraph(
@@ -114,12 +137,21 @@ def verdict(album: Album) -> str:
                 f"{how} With 95 % confidence it is right on {between(score['accuracy_ci95'])} of new pictures like these."
             )
         ),
+        paragraph(text(_validated(report, val))) if val else "",
         f'<dl class="tiles">{blocks}</dl>',
         *_cautions(report, score),
         details("Other measures", table("Other measures", ("measure", "value", "what it says"), rows)),
     ]
     title = f"How good is {report['model']}?"
     return f'<section id="verdict" aria-labelledby="verdict-title"><h1 id="verdict-title">{text(title)}</h1>{"".join(body)}</section>'
+
+
+def _validated(report: dict[str, Any], val: dict[str, Any]) -> str:
+    said = (
+        f"On the {count(val['n'], 'picture')} of the validation part it is right on {percent(val['accuracy'])} "
+        f"({between(val['accuracy_ci95'])})"
+    )
+    return f"{said}." if report["tune"] == "never" else f"{said}; they said when training was to stop."
 
 
 def _cautions(report: dict[str, Any], score: dict[str, Any]) -> list[str]:
@@ -166,12 +198,20 @@ def data(album: Album) -> str:
             for label, paths in own.items()
         )
     parts = Counter((label, part) for label, part in of.known.values())
+    fixed = report.get("fixed")
+    if fixed:
+        lead += (
+            f" Your decisions: {count(fixed['moved'], 'label')} moved, {count(fixed['dropped'], 'picture')} dropped, "
+            f"{count(fixed['kept'], 'label')} kept."
+        )
     names = [part for part in ("train", "val", "test") if used[part]]
     rows = [
         [words(album.name(label)), *(cell(parts[label, part]) for part in names)]
         for label in range(len(of.classes))
     ]
-    body = [f"<h3>Some of the pictures</h3>{shown}" if any(album.has(p) for p in sheet(of.known)) else ""]
+    some = f"Some of the pictures, of {len(own):,} of {count(len(of.classes), 'class', 'classes')}"
+    some = "Some of the pictures" if len(own) == len(of.classes) else some
+    body = [f"<h3>{some}</h3>{shown}" if any(album.has(p) for p in sheet(of.known)) else ""]
     body.append(
         details(
             "How many of each class", table("Pictures of each class", ("class", *names), rows, can_sort=True)
@@ -258,23 +298,16 @@ def confusion(album: Album) -> str:
     of = album.material
     if not of.judged:
         return ""
-    report = of.report
-    k = len(of.classes)
-    counts = np.zeros((k, k), dtype=np.int64)
-    for one in of.judged:
-        counts[one.truth, one.answers[0][0]] += 1
-    whole = np.array(report["test"]["confusion"]) if report["test"] else counts
+    k, whole = len(of.classes), of.confusion
     wrong = sorted(
         ((int(whole[t, s]), t, s) for t in range(k) for s in range(k) if t != s and whole[t, s]), reverse=True
     )
     lead = "Rows are what the pictures are, columns what the model said. Choose a cell to see its pictures."
-    if not report["test"]:
-        lead += " These are out-of-fold answers of the chosen head; the score above repeats them with other folds."
     body = [_matrix(album, whole)] if k <= MATRIX else []
     panel = '<div id="cell" class="panel" tabindex="-1" role="status" hidden></div>'
     if wrong:
         items = "".join(
-            f'<li><button type="button" class="plain" data-cell="{t},{s}">{text(album.name(t))} called '
+            f'<li><button type="button" class="plain" data-cell="{t},{s}" data-n="{n}">{text(album.name(t))} called '
             f"{text(album.name(s))} <b>{n}</b></button></li>"
             for n, t, s in wrong[:PAIRS]
         )
@@ -288,6 +321,9 @@ def confusion(album: Album) -> str:
             )
     else:
         body.append(note("No picture was confused.", "good"))
+    lead = f"{lead} {of_whom(of.report)}"
+    if not of.report["test"]:
+        lead += " The score above was found by other divisions of the pictures, so counts can differ."
     return section("confusion", "Who is taken for whom", text(lead), *body, panel)
 
 
@@ -305,7 +341,7 @@ def _matrix(album: Album, counts: Any) -> str:
             kind = "hit" if t == s else "miss"
             said = f"{names[t]} called {names[s]}: {n}"
             cells.append(
-                f'<td class="{kind} l{level}"><button type="button" data-cell="{t},{s}" aria-label="{said}">{n}</button></td>'
+                f'<td class="{kind} l{level}"><button type="button" data-cell="{t},{s}" data-n="{n}" aria-label="{said}">{n}</button></td>'
                 if n
                 else '<td class="zero">\N{MIDDLE DOT}</td>'
             )
@@ -347,6 +383,12 @@ def classes(album: Album) -> str:
         if full > 1
         else f"Strongest: {best[0]}, {percent(best[1].x)}."
     )
+    if of.report["test_without_leaks"]:
+        lead += f" {of_whom(of.report)}"
+    elif of.report["leaked"]:
+        lead += (
+            " All of these pictures have a twin in the training part, so this says nothing about new ones."
+        )
     low = min(0.9, np.floor(10 * min(one.ends[0] for _, one in bars[:BARS] if one.ends)) / 10)
     told = "; ".join(f"{name} {percent(one.x)}" for name, one in bars[:BARS])
     title = "Share of each class recognised, with 95 % interval"
@@ -416,23 +458,23 @@ def unknown(album: Album) -> str:
     body = []
     if trust is not None:
         lead = (
-            f"A picture unlike anything learnt is answered with “unknown”. Of the judged pictures, all of known classes, "
-            f"{percent(trust['rejected'])} of {trust['n']:,} were called unknown; {percent(trust['false_rejection'])} were meant to be."
+            "A picture unlike anything learnt is answered with “unknown”. Of pictures of known classes "
+            f"{percent(trust['false_rejection'], 0)} are meant to be"
+        )
+        lead += (
+            f"; of {count(trust['n'], 'test picture')} {percent(trust['rejected'])} were ({between(trust['rejected_ci95'])})."
+            if trust["n"]
+            else "; without a test part nothing tells how many are."
         )
         if trust["tried"]:
             rows = [
                 [words(one["method"]), share(one["auroc"]), share(one["fpr95"])] for one in trust["tried"]
             ]
-            head = (
-                "way of telling",
-                "strangers ranked above known",
-                "known pictures lost to catch 95 % of strangers",
-            )
             body.append(
                 details(
                     "How it tells",
                     paragraph(f"Chosen: {text(trust['method'])}. Tried by leaving classes out in turn."),
-                    table("Ways to tell the unknown", head, rows),
+                    table("Ways to tell the unknown", TELLING, rows),
                 )
             )
     else:
@@ -478,8 +520,10 @@ def atlas(album: Album) -> str:
     keys = "".join(
         f'<li><svg viewBox="0 0 16 16" width="16" height="16" aria-hidden="true"><g class="dot c{label % plots.COLOURS}">'
         f"{plots.point(8, 8, label, is_right=True)}</g></svg>{text(album.name(label))}</li>"
-        for label in shown[:32]
+        for label in shown[:KEYS]
     )
+    if len(shown) > KEYS:
+        keys += f"<li>and {count(len(shown) - KEYS, 'class', 'classes')} more: choose one above</li>"
     lead = (
         f"Each point is one of {count(len(of.map), 'judged picture')}; pictures that look alike to the network stand "
         "together. Crosses are mistakes. Choose a point to see its picture; arrow keys go from one to the next."
@@ -524,6 +568,45 @@ def race(album: Album) -> str:
         f"{count(len(found), 'backbone')} raced on training pictures; {text(found[0]['name'])} was chosen.",
         plots.intervals("Accuracy out of fold, with 95 % interval", told, bars, min(0.9, low)),
         table("The race", head, rows, can_sort=True),
+    )
+
+
+def ladder(album: Album) -> str:
+    """What each step of transfer learning is worth on these pictures, where `compare` was run on them."""
+    found = album.material.ladder
+    if not found:
+        return ""
+    rungs = found["rungs"]
+    rows = [
+        [
+            words(one["title"]),
+            share(one["accuracy"]),
+            Cell(between(one["accuracy_ci95"]), one["accuracy_ci95"][0]),
+            cell(one["nll"], digits=3),
+            cell(one["seconds"], digits=1),
+            words(one["verdict"]),
+        ]
+        for one in rungs
+    ]
+    bars = [(one["title"], Point(one["accuracy"], 0, tuple(one["accuracy_ci95"]))) for one in rungs]
+    low = float(np.floor(10 * min(one["accuracy_ci95"][0] for one in rungs)) / 10)
+    told = "; ".join(f"{one['title']}: {one['verdict']}" for one in rungs)
+    head = (
+        "step",
+        "accuracy",
+        "95 % interval",
+        "log-loss",
+        "seconds",
+        "beside the step above it in this table",
+    )
+    how = "of the test part" if found["data"]["test"] else "by fits without each"
+    return section(
+        "ladder",
+        "What each step is worth",
+        f"headstart compare climbed from the commonest class upwards with {text(found['chosen'])}, "
+        f"on {count(rungs[0]['n'], 'picture')} {how}. It chose nothing in this model.",
+        plots.intervals("Accuracy, with 95 % interval", told, bars, min(0.9, low)),
+        table("The ladder of compare", head, rows),
     )
 
 
@@ -587,12 +670,10 @@ def cost(album: Album) -> str:
 def made(album: Album) -> str:
     """How to make it again, and whom to thank."""
     of = album.material
-    options = of.report["options"]
-    tune = options["tune"][0] if options["tune"][0] else "never"
-    command = ["headstart train", of.data, "--backbone", options["backbone"], "--head", options["head"]]
-    command += ["--seed", str(options["seed"])]
-    command += ["--tune", str(tune)] if tune != "never" else []
-    command += ["--device", options["device"]] if options["device"] != "cpu" else []
+    command = of.report["command"]
+    lead = "The same data, options and versions on the same machine give the same model, bit by bit."
+    if "--budget" in command:
+        lead += " But for the time: what a budget allows differs from run to run."
     rows = [
         [words(name), Cell(f'<span class="long">{text(said)}</span>', said)]
         for name, said in of.facts.items()
@@ -610,8 +691,8 @@ def made(album: Album) -> str:
     return section(
         "made",
         "How it was made",
-        "The same data, options and versions on the same machine give the same model, bit by bit.",
-        f'<pre tabindex="0"><code>{text(" ".join(command))}</code></pre>',
+        lead,
+        f'<pre tabindex="0"><code>{text(shlex.join(command))}</code></pre>',
         table("Facts", ("what", "which"), rows),
         details(
             f"Heads that were tried ({len(trials)})",

@@ -13,6 +13,7 @@ from headstart.report.markup import (
     details,
     note,
     number,
+    paragraph,
     percent,
     section,
     share,
@@ -22,12 +23,19 @@ from headstart.report.markup import (
     words,
 )
 from headstart.report.plots import Axis, Line, Point
+from headstart.report.sections import of_whom
 
 LISTED = 50  # suspects written out
+GOOD = 0.99  # accuracy that sending unsure pictures to a person is to reach
 
 
 def _trust(album: Album, part: str) -> Any:
     return (album.material.report.get("trust") or {}).get(part)
+
+
+def _of_whom(album: Album) -> str:
+    said = of_whom(album.material.report)
+    return paragraph(text(said), "small") if said else ""
 
 
 def reliability(album: Album) -> str:
@@ -64,6 +72,7 @@ def reliability(album: Album) -> str:
                 Line("measured, with 95 % interval", points, "a"),
             ],
         ),
+        _of_whom(album),
         details("In numbers", table("Reliability", ("sure", "pictures", "mean", "right", "95 % interval"), rows)),
     )  # fmt: skip
 
@@ -76,18 +85,20 @@ def abstain(album: Album) -> str:
     rows = sorted(rows, key=lambda one: one["kept"])
     points = [Point(one["kept"], one["accuracy"], tuple(one["accuracy_ci95"])) for one in rows]
     lead = "Send what it is unsure of to a person, and the rest is right more often."
-    better = [one for one in rows if one["accuracy"] >= 0.99 and one["kept"] < 1]
-    if better:
-        one = max(better, key=lambda row: row["kept"])
+    good = [one for one in rows if one["accuracy"] >= GOOD]
+    if good and good[-1] is rows[-1]:
+        lead = f"It is right on {percent(rows[-1]['accuracy'])} of all: nothing has to be sent to a person for that."
+    elif good:
+        one = good[-1]
         lead = (
             f"Send the {percent(1 - one['kept'], 0)} it is least sure of to a person, and {percent(one['accuracy'])} of the rest "
-            f"is right ({between(one['accuracy_ci95'])}): answers below {percent(one['min_confidence'], 0)} are not taken."
+            f"is right ({between(one['accuracy_ci95'])}): --min-confidence {one['min_confidence']}."
         )
     low = min(0.9, int(10 * min(one["accuracy_ci95"][0] for one in rows)) / 10)
     told = "; ".join(f"{percent(one['kept'])} answered, {percent(one['accuracy'])} right" for one in rows)
     cells = [
         [
-            Cell(percent(one["min_confidence"]), one["min_confidence"]), share(one["kept"]),
+            Cell(str(one["min_confidence"]), one["min_confidence"]), share(one["kept"]),
             Cell(f"{one['n']:,}", one["n"]), share(one["accuracy"]), Cell(between(one["accuracy_ci95"]), one["accuracy_ci95"][0]),
         ]
         for one in reversed(rows)
@@ -102,6 +113,7 @@ def abstain(album: Album) -> str:
             Axis(min(0.5, rows[0]["kept"]), 1, "share answered by the model", is_share=True), Axis(low, 1, is_share=True),
             [Line("measured, with 95 % interval", points, "a", has_band=True)],
         ),
+        _of_whom(album),
         details("In numbers", table("What --min-confidence brings", head, cells)),
     )  # fmt: skip
 
@@ -119,18 +131,38 @@ def sets(album: Album) -> str:
     rows = [[words(name), cell(one["n"]), share(one["coverage"])] for name, one in found["per_class"].items()]
     inside = table("Truth inside the set", ("class", "pictures", "covered"), rows, can_sort=True)
     return section(
-        "sets", "Sets that hold the truth", lead, details("Class by class", inside) if rows else ""
+        "sets",
+        "Sets that hold the truth",
+        lead,
+        _of_whom(album),
+        details("Class by class", inside) if rows else "",
     )
+
+
+def _by_frozen(album: Album, what: str) -> str:
+    """Where stages were trained, who is meant."""
+    if album.material.report["tune"] == "never":
+        return ""
+    return f"{what} by the frozen network, before any of it was trained."
 
 
 def suspects(album: Album) -> str:
     """Labels that may be wrong."""
     found = _trust(album, "suspects")
-    if not found:
+    if not found or not found["examined"]:
         return ""
-    rows = found["rows"]
+    rows, used = found["rows"], album.material.report["data"]["used"]
+    who = f"of the {found['examined']:,}" + (
+        f" that were examined, out of {used:,}" if found["examined"] < used else ""
+    )
+    by = _by_frozen(album, "Judged")
     if not rows:
-        return section("suspects", "Suspicious labels", "No label looks wrong.")
+        return section("suspects", "Suspicious labels", f"No label {who} looks wrong. {by}")
+    listed = (
+        "lists them"
+        if found["found"] == len(rows)
+        else f"lists the first {len(rows):,} of {found['found']:,}"
+    )
     tiles = "".join(
         album.tile(
             one["path"],
@@ -150,7 +182,8 @@ def suspects(album: Album) -> str:
     return section(
         "suspects",
         "Suspicious labels",
-        f"About {found['estimated']:,.0f} labels may be wrong; the most suspicious come first. suspects.csv lists them to be put right.",
+        f"About {found['estimated']:,} labels {who} may be wrong; the most suspicious come first. "
+        f"suspects.csv {listed} to be put right. {by}",
         f'<div class="tiles-of">{tiles}</div>' if tiles else "",
         details(f"The first {len(cells)} in words", table("Suspicious labels", head, cells, can_sort=True)),
     )
@@ -162,16 +195,22 @@ def shortcuts(album: Album) -> str:
     if not found:
         return ""
     caught = [one for one in found if one["found"]]
+    best = max(found, key=lambda one: one["accuracy"])
     lead = (
-        "The class can be told without looking at what is shown. Check that the score is not owed to it."
-        if caught
-        else "None was found: the class cannot be told from the size, colours or compression of a file alone."
+        f"Nothing gives the class away. The {text(best['fact'])} says most: {percent(best['accuracy'])} right from it alone, "
+        f"{percent(best['chance'])} by always saying the commonest class."
     )
+    if any(one["foreign"] for one in caught):
+        lead = (
+            "The class can be told without looking at what is shown. Check that the score is not owed to it."
+        )
+    elif caught:
+        lead = "The class can be told from something that may be the subject itself: no harm if that is what tells the classes apart."
     notes = [
         note(
             f"From the {text(one['fact'])} alone, {percent(one['accuracy'])} are right ({between(one['accuracy_ci95'])}); "
             f"by chance it would be {percent(one['chance'])}.",
-            "bad",
+            "bad" if one["foreign"] else "warn",
         )
         for one in caught
     ]
@@ -210,7 +249,9 @@ def weak(album: Album) -> str:
         )
         pictures = album.strip(one["paths"][:6]) if at < GROUPS else ""
         cards.append(f'<div class="finding"><h3>{text(one["what"])}</h3><p>{said}</p>{pictures}</div>')
-    return section("weak", "Weak spots", "On these groups of pictures it is clearly worse.", *cards)
+    return section(
+        "weak", "Weak spots", "On these groups of pictures it is clearly worse.", _of_whom(album), *cards
+    )
 
 
 def curve(album: Album) -> str:
@@ -219,8 +260,9 @@ def curve(album: Album) -> str:
     if not found or not found["points"]:
         return ""
     points = [Point(one["n"], one["accuracy"], tuple(one["accuracy_ci95"])) for one in found["points"]]
+    who = "it" if album.material.report["tune"] == "never" else "a head on the frozen network"
     ahead = [Point(one["n"], one["accuracy"], tuple(one["interval"])) for one in found["ahead"]]
-    lead = f"With {points[-1].x:,.0f} training pictures it reaches {percent(points[-1].y)}."
+    lead = f"With {points[-1].x:,.0f} training pictures {who} reaches {percent(points[-1].y)}, judged out of fold."
     if ahead:
         last = ahead[-1]
         lead += (

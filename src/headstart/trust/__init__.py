@@ -28,7 +28,7 @@ from headstart.modalities.image import LIMIT_PX
 from headstart.model.model import Model
 from headstart.trust import curve, sets, shortcuts, suspects, unknown, weak
 from headstart.trust.evidence import Evidence, Judged
-from headstart.values import Features, Finding, Part, Split
+from headstart.values import Features, Finding, Part, Spec, Split
 
 T = TypeVar("T")
 NOBODY: frozenset[str] = frozenset()
@@ -47,21 +47,23 @@ def examine(
     evidence: Evidence,
     model: Model,
     features: Features,
-    tested: Judged | None,
-    held_back: Judged | None,
+    known: Judged,
     *,
+    frozen: Spec,
     decided: frozenset[str] = NOBODY,
 ) -> Trust:
     """Look into everything that needs no further picture.
 
-    `features` are all pictures as the model's own network sees them. The model is judged by its answers on
-    the test part, `tested`, or else by those of the fits without each picture; `held_back` are all that it
-    was not fitted on and whose labels may be wrong (the test and validation parts). Paths that were `decided`
-    about are never suspects.
+    `features` are all pictures as the model's own network sees them, `known` those that it is judged by.
+    Labels and the learning curve are looked into with the network of the evidence, `frozen`: not at all where
+    the model was trained from random weights, which say nothing about it. Paths that were `decided` about
+    are never suspects.
     """
     clock: dict[str, float] = {}
-    known = tested or evidence.left_out()
     classes = evidence.examples.classes
+    tested = np.intersect1d(known.rows, evidence.parts.rows("test"))
+    is_frozen = model.backbone == frozen
+    can_tell = is_frozen or frozen.weights.source != "random"
 
     def timed(name: str, work: Callable[[], T]) -> T:
         begin = time.perf_counter()
@@ -70,20 +72,25 @@ def examine(
         return found
 
     with one_thread_each(), ThreadPoolExecutor(cores()) as pool:
-        growing = pool.submit(timed, "curve", lambda: curve.learn(evidence))
-        doubting = pool.submit(timed, "suspects", lambda: suspects.find(evidence, held_back, decided))
+        growing = pool.submit(timed, "curve", lambda: curve.learn(evidence) if can_tell else None)
+        doubting = pool.submit(
+            timed, "suspects", lambda: suspects.find(evidence, decided) if can_tell else suspects.NONE
+        )
         short = timed("shortcuts", lambda: shortcuts.find(evidence.features, evidence.facts))
         spots = timed("weak", lambda: weak.find(evidence, known))
         doubted, grown = doubting.result(), growing.result()
-    scores = model.set_scores.astype(np.float64) if tested else None
+    growth = grown.to_json() if grown else None
+    if growth and not is_frozen:
+        growth["verdict"] = f"Were the network frozen: {growth['verdict']}"
+    scores = model.set_scores.astype(np.float64) if len(tested) else None
     document = {
         "reliability": _bins(known),
         "abstain": _abstain(known),
         "sets": sets.told(known.probabilities, known.y, known.groups, classes, scores),
-        "unknown": unknown.told(model, features.x[tested.rows] if tested else None),
+        "unknown": unknown.told(model, features.x[tested], features.groups[tested]),
         "suspects": doubted.to_json(),
         "shortcuts": [one.to_json() for one in short],
-        "curve": grown.to_json() if grown else None,
+        "curve": growth,
         "weak": [one.to_json() for one in spots],
         "seconds": clock,
     }
@@ -122,7 +129,7 @@ def check(  # noqa: PLR0913  each is an option of the command
     told = facts_of(seen.pictures, seen.examples.files())
     evidence = Evidence(seen.features, seen.examples, all_of_them, told, fitted, 0)
     with one_thread_each():
-        doubted = suspects.find(evidence, None, NOBODY)
+        doubted = suspects.find(evidence, NOBODY)
         short = shortcuts.find(seen.features, told)
     found = [one.finding() for one in doubted.rows] + shortcuts.findings(short, seen.examples.classes)
     seconds = seen.seconds | {"trust": time.perf_counter() - begin}

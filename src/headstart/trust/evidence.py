@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from headstart import heads
 from headstart.data.facts import Facts
+from headstart.evaluate import softmax
 from headstart.heads import Head
 from headstart.heads._choose import SCOUT, Fitted, Trial, middle
 from headstart.values import Doubles, Examples, Features, Ints, Split
@@ -15,7 +16,7 @@ from headstart.values import Doubles, Examples, Features, Ints, Split
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """Pictures that the model was not fitted on, with its calibrated answers."""
+    """Pictures with calibrated answers of what had not seen them."""
 
     rows: Ints  # [m] positions among all
     probabilities: Doubles  # [m, k]
@@ -57,10 +58,29 @@ class Evidence:
         found: Ints = used[self.fitted.rows]
         return found
 
-    def left_out(self) -> Judged:
-        """The same pictures with the answers of the fits without them."""
-        y, groups = self.features.y[self.learnt], self.features.groups[self.learnt]
-        return Judged(self.learnt, self.fitted.held_out, y, groups)
+    def held_back(self) -> Judged:
+        """The test and validation parts, with the answers of this head."""
+        rows = np.sort(np.concatenate([self.parts.rows("test"), self.parts.rows("val")]))
+        return answers(self.fitted, self.features, rows)
+
+
+def answers(fitted: Fitted, features: Features, rows: Ints) -> Judged:
+    """What a head says of these rows."""
+    probabilities = softmax(fitted.logits(features.x[rows]), fitted.best.temperature)
+    return Judged(rows, probabilities, features.y[rows], features.groups[rows])
+
+
+def counted(fitted: Fitted, features: Features, parts: Split, leaked: Ints) -> Judged:
+    """The pictures that count for the head of a model, all `features` being those of its own network.
+
+    The test part without the `leaked` rows. Where nothing is left of it, the pictures that were left out when
+    the head was fitted: by folds of the training part or, where stages were trained, put aside for judging.
+    """
+    tested = np.setdiff1d(parts.rows("test"), leaked)
+    if len(tested):
+        return answers(fitted, features, tested)
+    rows = np.concatenate([parts.rows("train"), parts.rows("val")])[fitted.rows]
+    return Judged(rows, fitted.held_out, features.y[rows], features.groups[rows])
 
 
 def closed_form(fitted: Fitted) -> tuple[type[Head], Trial]:

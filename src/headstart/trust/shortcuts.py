@@ -61,6 +61,7 @@ class Shortcut:
             "chance": round(self.told.chance, 4),
             "n": self.told.n,
             "found": self.found,
+            "foreign": _is_foreign(self),
         }
 
 

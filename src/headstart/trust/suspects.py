@@ -12,9 +12,10 @@ import numpy as np
 
 from headstart.evaluate import softmax, temperature
 from headstart.evaluate.suspects import Suspicion, corrected, suspicion
+from headstart.heads._choose import ROWS as SAMPLE
 from headstart.heads._choose import folds_of
 from headstart.heads._problem import Problem
-from headstart.trust.evidence import Evidence, Judged, closed_form
+from headstart.trust.evidence import Evidence, Judged, answers, closed_form
 from headstart.values import Doubles, Examples, Finding, Ints
 
 MOST = 200  # suspects that are told
@@ -54,12 +55,15 @@ class Suspect:
 class Suspects:
     """All that look wrong, most suspicious first, at most MOST."""
 
-    estimated: int  # how many labels are wrong, by confident learning
+    examined: int  # labels that were looked at
+    estimated: int  # how many of them are wrong, by confident learning
+    found: int  # that look wrong, told or not
     rows: tuple[Suspect, ...]
 
     def to_json(self) -> dict[str, Any]:
         """As in `train --json`."""
-        return {"estimated": self.estimated, "rows": [one.to_json() for one in self.rows]}
+        numbers = {"examined": self.examined, "estimated": self.estimated, "found": self.found}
+        return numbers | {"rows": [one.to_json() for one in self.rows]}
 
     def table(self) -> list[tuple[str, ...]]:
         """Rows of `suspects.csv`: an empty cell `action` waits for the user."""
@@ -69,22 +73,42 @@ class Suspects:
         ]
 
 
-def find(evidence: Evidence, held_back: Judged | None, decided: frozenset[str]) -> Suspects:
-    """Suspects among the pictures that were learnt from and those that were held back.
+NONE = Suspects(0, 0, 0, ())  # nothing was looked at
 
-    `held_back` are pictures of the test and validation parts with the answers of the model, which was not
-    fitted on them. Paths that the user has `decided` about are left out.
+
+def find(evidence: Evidence, decided: frozenset[str]) -> Suspects:
+    """Suspects among all pictures that can be judged by a fit without them.
+
+    The training part by the fits of the choice; above the sample that this was made on, the rest by a fit on
+    the sample; the test and validation parts by the head. Paths that the user has `decided` about are left
+    out.
     """
-    learnt = evidence.learnt
-    first = evidence.fitted.held_out
-    order = second_round(evidence)
-    y = evidence.features.y[learnt]
-    if held_back is not None:
-        learnt = np.concatenate([learnt, held_back.rows])
-        first = np.concatenate([first, held_back.probabilities])
-        order = np.concatenate([order, held_back.probabilities])
-        y = np.concatenate([y, held_back.y])
-    return _told(suspicion(y, first, order), learnt, y, evidence, decided)
+    parts = [beyond(evidence), evidence.held_back()]
+    rows = np.concatenate([evidence.learnt, *(one.rows for one in parts)])
+    first = np.concatenate([evidence.fitted.held_out, *(one.probabilities for one in parts)])
+    order = np.concatenate([second_round(evidence), *(one.probabilities for one in parts)])
+    y = evidence.features.y[rows]
+    return _told(suspicion(y, first, order), rows, y, evidence, decided)
+
+
+def beyond(evidence: Evidence) -> Judged:
+    """Training pictures outside the sample on which the head was chosen, judged by a fit on the sample.
+
+    Those with a twin in the sample are left out: the fit has seen them.
+    """
+    features, fitted, learnt = evidence.features, evidence.fitted, evidence.learnt
+    train = evidence.parts.rows("train")
+    rest = np.setdiff1d(train, learnt)
+    rest = rest[~np.isin(features.groups[rest], features.groups[learnt])]
+    if len(train) <= SAMPLE or not len(rest):
+        return answers(fitted, features, rest[:0])
+    part, trial = closed_form(fitted)
+    own = features.take(learnt)
+    folds = np.zeros(len(own), np.int64)  # not asked for
+    problem = Problem(fitted.inputs.of(own.x), own.y, len(own.classes), folds)
+    logits = part.fit(problem, penalty=trial.penalty).logits(fitted.inputs.of(features.x[rest]))
+    y = features.y[rest]
+    return Judged(rest, softmax(logits, temperature(logits, y)), y, features.groups[rest])
 
 
 def second_round(evidence: Evidence) -> Doubles:
@@ -120,4 +144,4 @@ def _told(found: Suspicion, rows: Ints, y: Ints, evidence: Evidence, decided: fr
         for at in found.doubted.tolist()
         if examples.paths[rows[at]] not in decided
     ]
-    return Suspects(found.estimated, tuple(told[:MOST]))
+    return Suspects(len(rows), found.estimated, len(told), tuple(told[:MOST]))

@@ -26,9 +26,12 @@ ENDS = {
     "brightness": ("dark pictures", "bright pictures"),
     "contrast": ("pictures of low contrast", "pictures of high contrast"),
     "sharpness": ("blurred or smooth pictures", "pictures full of fine detail"),
+}
+TINTS = {
     "red": ("pictures with little red", "reddish pictures"),
     "blue": ("pictures with little blue", "bluish pictures"),
 }
+TINTED = 8.0  # levels of 255 between both ends of a tint, below which a set has no colours
 
 
 @dataclass(frozen=True)
@@ -82,13 +85,17 @@ def ends(facts: Facts) -> list[tuple[str, Ints]]:
     found = []
     for fact, words in ENDS.items():
         found += list(zip(words, _ends(facts.column(fact)), strict=True))
+    grey = facts.columns(("red", "green", "blue")).mean(1)
+    for colour, words in TINTS.items():  # beside the other colours: a bright picture is not a red one
+        low, high = _ends(facts.column(colour) - grey, least=TINTED)
+        found += list(zip(words, (low, high), strict=True))
     return found
 
 
-def _ends(column: Floats) -> tuple[Ints, Ints]:
-    """Rows at the low and at the high end; none where the fact hardly varies."""
+def _ends(column: Floats, least: float = 0.0) -> tuple[Ints, Ints]:
+    """Rows at the low and at the high end; none where these lie no more than `least` apart."""
     low, high = np.quantile(column, [TENTHS, 1 - TENTHS])
-    if low >= high:
+    if high - low <= least:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     return np.flatnonzero(column <= low), np.flatnonzero(column >= high)
 
