@@ -1,5 +1,6 @@
 """Training stages further: what is frozen stays, what is killed goes on, what does not help is not taken."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -12,15 +13,16 @@ import numpy as np
 import pytest
 import torch
 
-from headstart import backbones
+from headstart import backbones, recipe
+from headstart.backbones.chain import Chain
 from headstart.backbones.network import load
-from headstart.backbones.weights import learnt_from, weights_file, with_bytes
+from headstart.backbones.weights import LEARNT, learnt_from, weights_file, with_bytes
 from headstart.engines import open_engine
-from headstart.errors import Misuse, OutputError, StoreError, TooFewExamples, UnreadablePicture
+from headstart.errors import Misuse, OutputError, OutputExists, StoreError, TooFewExamples, UnreadablePicture
 from headstart.evaluate import softmax
 from headstart.features.extract import quiet
 from headstart.files import cache_folder
-from headstart.finetune import augment, loop, promise, tune
+from headstart.finetune import augment, loop, promise, thawed, tune
 from headstart.finetune import climb as climbing
 from headstart.finetune import views as kept_views
 from headstart.finetune.climb import asked_for, climb
@@ -153,6 +155,29 @@ def test_frozen_means_frozen_bit_for_bit(learnt: Material) -> None:
     assert moved
     assert all(name.startswith("stages.2.") for name in moved), moved
     assert not any("running" in name for name in moved)
+
+
+@pytest.mark.parametrize("is_scratch", [False, True])
+def test_dropout_is_off_while_training(monkeypatch: pytest.MonkeyPatch, is_scratch: bool) -> None:
+    """Two passes give the same, in a network whose last stage throws dice as long as nobody forbids it."""
+
+    def dicing(spec: Spec) -> Chain:
+        chain = load(spec)
+        chain.stages[2] = torch.nn.Sequential(chain.stages[2], torch.nn.Dropout(0.5))
+        return chain
+
+    monkeypatch.setattr(thawed, "load", dicing)
+    spec = backbones.spec("scratch:small-cnn?width=8") if is_scratch else small()
+    width = spec.depths[-1].stop
+    weight = np.random.default_rng(0).normal(size=(width, 2)).astype(np.float32)
+    start = Start(0, np.zeros(width, np.float32), np.ones(width, np.float32), weight, weight[0])
+    network = Thawed(spec, 2, start)
+    views = torch.randn(4, network.width, generator=torch.Generator().manual_seed(0)).half()
+    network.learning(on=True)
+    first, second = (network(views).detach() for _ in range(2))
+    assert torch.equal(first, second)
+    network.chain.stages[2].train()
+    assert not torch.equal(network(views).detach(), first)
 
 
 # -- the loop ---------------------------------------------------------------------------------------------
@@ -578,6 +603,41 @@ def test_views_that_do_not_fit_are_refused_beforehand(
         )  # fmt: skip
 
 
+def test_a_fuller_or_emptier_disk_changes_nothing_of_what_was_begun(
+    learnt: Material, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The views that are there count for nothing, and their number stays as it was chosen."""
+    usage = shutil.disk_usage(cache_folder())
+    asked = Asked(1, "light", replace(SHORT, epochs=4), seed=9)
+    network = Thawed(learnt.spec, 1, start_of(learnt))
+    one, three = (kept_views.need(network.width, network.dtype, len(learnt.files), at) for at in (1, 3))
+
+    def with_free(free: int) -> Attempt:
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=free))
+        return attempt(learnt, asked)
+
+    class Killed(Exception):
+        pass
+
+    def kill(epoch: Epoch | Promise, _of: int) -> None:
+        if isinstance(epoch, Epoch) and epoch.number == 2:
+            raise Killed
+
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=2 * three))
+    with pytest.raises(Killed):
+        attempt(replace(learnt, on_epoch=kill), asked)
+    done: list[int] = []
+    told = replace(learnt, on_epoch=lambda epoch, _of: done.append(epoch.number))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=one))
+    again = attempt(told, asked)
+    assert again.looks.views == 3
+    assert done == [3, 4]  # the epochs before are not done again
+    assert with_free(100 * three).looks == again.looks
+    assert attempt(learnt, replace(asked, seed=10, views=2)).looks.views == 2  # as in a fold
+    shutil.rmtree(cache_folder() / "views")
+    assert with_free(2 * one).looks.views == 1  # less is better than nothing where nothing is kept
+
+
 def test_a_picture_that_changed_meanwhile_is_noticed(tmp_path: Path) -> None:
     own = material(small(), make.folder(tmp_path / "few", {"red": 6, "green": 6}))
     network = Thawed(own.spec, 1, start_of(own))
@@ -729,6 +789,129 @@ def test_the_same_command_again_brings_the_same_model(tmp_path: Path, photos: Pa
     assert first.backbone == second.backbone
     assert np.array_equal(first.head.arrays()["weight"], second.head.arrays()["weight"])
     assert first.temperature == second.temperature
+
+
+@pytest.fixture
+def source(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever backbone is named, it is the little one with weights, as a model keeps them."""
+    from safetensors.numpy import load_file, save
+
+    own = small()
+    tensors = {name: array for name, array in load_file(weights_file(own)).items() if array.ndim}
+    own = with_bytes(own, save(tensors))
+    monkeypatch.setattr(recipe, "chosen", lambda *_: own)
+
+
+def stop_after(number: int) -> Callable[[Epoch | Promise, int], None]:
+    def stop(epoch: Epoch | Promise, _of: int) -> None:
+        if isinstance(epoch, Epoch) and epoch.number == number:
+            raise KeyboardInterrupt
+
+    return stop
+
+
+def parted(base: pytest.TempPathFactory) -> Path:
+    return make.parted(base.getbasetemp())
+
+
+@pytest.mark.usefixtures("source")
+def test_interrupted_tuning_leaves_the_frozen_model_and_goes_on(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    data, out = parted(tmp_path_factory), tmp_path / "model"
+    words = {"tune": "last", "epochs": 3, "augment": "none", "report": False}
+    with pytest.raises(KeyboardInterrupt, match=r"model holds the model of the frozen network\. The same"):
+        train(data, out=out, on_epoch=stop_after(2), **words)  # type: ignore[arg-type]
+    kept = load_model(out)
+    frozen = train(data, out=tmp_path / "frozen", report=False)
+    assert kept.report["tune"] == "never"
+    assert kept.report["test"] == frozen.report["test"]
+    assert np.array_equal(kept.head.arrays()["weight"], frozen.head.arrays()["weight"])
+    with pytest.raises(OutputExists):  # another command does not take it for its own
+        train(data, out=out, tune="all", report=False)
+    (out / "notes.txt").write_text("mine")
+    with pytest.raises(OutputExists, match=r"notes\.txt"):
+        train(data, out=out, **words)  # type: ignore[arg-type]
+    (out / "notes.txt").unlink()
+    done: list[object] = []
+    tuned = train(data, out=out, on_epoch=lambda one, _of: done.append(one), **words)  # type: ignore[arg-type]
+    assert next(one.number for one in done if isinstance(one, Epoch)) == 3
+    assert len(tuned.report["tuning"]) == 1
+    shutil.rmtree(cache_folder() / "tuning")
+    whole = train(data, out=tmp_path / "whole", **words)  # type: ignore[arg-type]
+    assert whole.backbone == tuned.backbone
+    assert whole.report["test"] == tuned.report["test"]
+    done.clear()
+    again = train(data, out=out, on_epoch=lambda one, _of: done.append(one), **words)  # type: ignore[arg-type]
+    assert not done
+    assert again.report == tuned.report
+
+
+@pytest.mark.usefixtures("source")
+def test_an_older_model_stays_until_the_new_one_is_ready(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    data, out = parted(tmp_path_factory), tmp_path / "model"
+    train(data, out=out, head="ridge", report=False)
+    before = (out / "model.json").read_bytes()
+    words = {"tune": "last", "epochs": 1, "augment": "none", "report": False, "force": True}
+    with pytest.raises(KeyboardInterrupt, match=r"^$"):
+        train(data, out=out, on_epoch=stop_after(1), **words)  # type: ignore[arg-type]
+    assert (out / "model.json").read_bytes() == before
+    train(data, out=out, **words)  # type: ignore[arg-type]
+    assert (out / "model.json").read_bytes() != before
+
+
+def test_from_nothing_there_is_nothing_to_keep(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with pytest.raises(KeyboardInterrupt, match=r"^$"):
+        train(
+            parted(tmp_path_factory),
+            out=tmp_path / "model",
+            backbone="scratch:small-cnn?width=8",
+            epochs=2,
+            augment="none",
+            on_epoch=stop_after(1),
+        )
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.usefixtures("source")
+def test_what_stays_frozen_says_why(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    few = make.folder(tmp_path / "few", {"red": 13, "green": 13}, jitter=30)
+    model = train(few, out=tmp_path / "auto", tune="auto", report=False)
+    assert (model.report["tune"], model.report["tuning"]) == ("never", [])
+    assert "too few pictures to judge tuning by" in model.report["kept_frozen"]
+    with pytest.raises(TooFewExamples, match="in a fold of it"):
+        train(few, out=tmp_path / "last", tune="last", report=False)
+    assert not (tmp_path / "last").exists()
+    data = parted(tmp_path_factory)
+    assert train(data, out=tmp_path / "never", report=False).report["kept_frozen"] is None
+
+
+def test_pictures_that_a_source_knows_by_heart_are_named(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from safetensors.torch import save
+
+    data = parted(tmp_path_factory)
+    known = sorted(hashlib.sha256(file.read_bytes()).digest() for file in (data / "train" / "red").iterdir())
+    digests = torch.from_numpy(np.frombuffer(b"".join(known), np.uint8).reshape(-1, 32).copy())
+    spec = small()
+    told = with_bytes(spec, save(load(spec).state_dict() | {LEARNT: digests}))
+    leaks = []
+    for at, own in enumerate((spec, told)):
+        monkeypatch.setattr(recipe, "chosen", lambda *_, own=own: own)
+        found = train(data, out=tmp_path / f"{at}", report=False).report["data"]["findings"]
+        leaks.append([one for one in found if one["kind"] == "leak"])
+    assert leaks[0] == []
+    ((finding),) = leaks[1]
+    assert finding["severity"] == "warning"
+    assert finding["message"].startswith("12 of the pictures to learn from")
+    assert {finding["path"], *finding["others"]} == {
+        f"train/red/{file.name}" for file in (data / "train" / "red").iterdir()
+    }
 
 
 # -- watching ---------------------------------------------------------------------------------------------
