@@ -53,7 +53,7 @@ def one(
     rows = np.flatnonzero(parts == "train")[:: max(1, int((parts == "train").sum()) // most)]
     files = tuple(seen.examples.take(rows).files())
     own = Material(spec, seen.features.take(rows), files, np.zeros(0, np.int64))
-    train, val = tune._dealt(own, 0)
+    train, val = tune.dealt(own, 0)
     fitted = choose(own.features.take(train))
     start = tune._start(spec, own.features.take(train), fitted)
     below = tune.stages_below(spec, share)

@@ -1,29 +1,33 @@
 """Training stages further: what is frozen stays, what is killed goes on, what does not help is not taken."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import make
 import numpy as np
 import pytest
 import torch
 
-from headstart import backbones
+from headstart import backbones, recipe
+from headstart.backbones.chain import Chain
 from headstart.backbones.network import load
-from headstart.backbones.weights import learnt_from, weights_file, with_bytes
+from headstart.backbones.weights import LEARNT, learnt_from, weights_file, with_bytes
 from headstart.engines import open_engine
-from headstart.errors import Misuse, OutputError, StoreError, TooFewExamples, UnreadablePicture
+from headstart.errors import Misuse, OutputError, OutputExists, StoreError, TooFewExamples, UnreadablePicture
 from headstart.evaluate import softmax
 from headstart.features.extract import quiet
 from headstart.files import cache_folder
-from headstart.finetune import augment, loop, promise, tune
+from headstart.finetune import augment, loop, promise, thawed, tune
+from headstart.finetune import climb as climbing
 from headstart.finetune import views as kept_views
 from headstart.finetune.climb import asked_for, climb
 from headstart.finetune.thawed import Start, Thawed, fold
-from headstart.finetune.tune import Asked, attempt, finish, stages_below
+from headstart.finetune.tune import Asked, Attempt, attempt, finish, stages_below
 from headstart.finetune.views import Looks, Views, keep
 from headstart.finetune.watch import watch
 from headstart.finetune.wish import Epoch, Material, Promise, Wish, wish
@@ -153,6 +157,29 @@ def test_frozen_means_frozen_bit_for_bit(learnt: Material) -> None:
     assert not any("running" in name for name in moved)
 
 
+@pytest.mark.parametrize("is_scratch", [False, True])
+def test_dropout_is_off_while_training(monkeypatch: pytest.MonkeyPatch, is_scratch: bool) -> None:
+    """Two passes give the same, in a network whose last stage throws dice as long as nobody forbids it."""
+
+    def dicing(spec: Spec) -> Chain:
+        chain = load(spec)
+        chain.stages[2] = torch.nn.Sequential(chain.stages[2], torch.nn.Dropout(0.5))
+        return chain
+
+    monkeypatch.setattr(thawed, "load", dicing)
+    spec = backbones.spec("scratch:small-cnn?width=8") if is_scratch else small()
+    width = spec.depths[-1].stop
+    weight = np.random.default_rng(0).normal(size=(width, 2)).astype(np.float32)
+    start = Start(0, np.zeros(width, np.float32), np.ones(width, np.float32), weight, weight[0])
+    network = Thawed(spec, 2, start)
+    views = torch.randn(4, network.width, generator=torch.Generator().manual_seed(0)).half()
+    network.learning(on=True)
+    first, second = (network(views).detach() for _ in range(2))
+    assert torch.equal(first, second)
+    network.chain.stages[2].train()
+    assert not torch.equal(network(views).detach(), first)
+
+
 # -- the loop ---------------------------------------------------------------------------------------------
 
 
@@ -235,10 +262,161 @@ def test_labels_that_say_nothing_leave_the_network_frozen(photos: Path) -> None:
     asked = Wish("auto", None, "light", 2, float("inf"))
     fitted = choose(own.features)
     found = climb(own, fitted, asked, seed=0)
-    assert len(found.attempts) == 2
+    assert len(found.attempts) == 1  # what did not pay with the last stages is not tried with all
     assert found.taken is None
     assert found.tuned is None
     assert found.depth == "never"
+    assert found.why == "no depth was better by more than noise."
+
+
+class Frame(NamedTuple):
+    """Judged pictures by themselves: what an attempt says, and what `auto` makes of it."""
+
+    won: float  # of log-loss on every picture; a little more and less
+    best: int = 1
+    seconds: float = 1.0
+
+
+def tell(frames: list[Frame], tried: Attempt, left: list[float]) -> Callable[..., Attempt]:
+    """In place of `attempt`: the next of `frames`. What was left of the budget goes into `left`."""
+
+    def attempt(_material: Material, asked: Asked, budget_s: float) -> Attempt:
+        own, m = frames[len(left)], len(tried.truth)
+        left.append(budget_s)
+        rows = np.arange(m)
+        before = np.full((m, 3), 0.25)
+        before[rows, tried.truth] = 0.5
+        after = before.copy()
+        after[rows, tried.truth] *= np.exp(own.won * np.linspace(0.9, 1.1, m))
+        epochs = tuple(Epoch(asked.stages, at + 1, 1.0, 1e-4, {}, 1.0, 0.5, 10.0) for at in range(own.best))
+        return replace(
+            tried, asked=asked, before=before, after=after, best=own.best, epochs=epochs, seconds=own.seconds
+        )
+
+    return attempt
+
+
+@pytest.fixture(scope="module")
+def tried(learnt: Material) -> Attempt:
+    return attempt(learnt, Asked(2, "none", SHORT, seed=0))
+
+
+@pytest.mark.parametrize(
+    ("frames", "taken"),
+    [
+        ([Frame(0.2), Frame(0.1)], 2),  # the last stages: better than all
+        ([Frame(0.1), Frame(0.2)], 0),
+        ([Frame(0.1), Frame(-0.2)], 2),
+        ([Frame(-0.1)], None),  # all stages are not tried
+        ([Frame(0.1, best=0)], None),
+    ],
+)
+def test_auto_climbs_while_it_is_better_and_takes_the_best(
+    learnt: Material,
+    tried: Attempt,
+    monkeypatch: pytest.MonkeyPatch,
+    frames: list[Frame],
+    taken: int | None,
+) -> None:
+    done: list[float] = []
+    monkeypatch.setattr(climbing, "attempt", tell(frames, tried, done))
+    monkeypatch.setattr(climbing, "finish", lambda _material, _fitted, one: one)
+    own = Wish("auto", None, "none", 1, float("inf"))
+    found = climb(learnt, choose(learnt.features, head="lda"), own, 0)
+    assert len(done) == len(frames)
+    assert (found.taken.asked.stages if found.taken else None) == taken
+    assert (found.tuned is None) == (taken is None)
+    assert found.depth == {2: "last 1", 0: "all", None: "never"}[taken]
+    assert bool(found.why) == (taken is None)
+    assert [one["taken"] for one in found.to_json()].count(True) == (taken is not None)
+
+
+def test_a_second_rung_leaves_time_for_the_training_of_the_first(
+    learnt: Material, tried: Attempt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(climbing, "finish", lambda _material, _fitted, one: one)
+    frames = [Frame(0.1, best=4, seconds=50.0), Frame(0.2, seconds=1.0)]
+    for budget, rungs in ((200.0, 2), (90.0, 1)):  # 4 epochs of 10 s were on four fifths: 50 s once more
+        left: list[float] = []
+        monkeypatch.setattr(climbing, "attempt", tell(frames, tried, left))
+        climb(learnt, choose(learnt.features, head="lda"), Wish("auto", None, "none", 4, budget), 0)
+        assert len(left) == rungs
+    monkeypatch.setattr(climbing, "attempt", tell(frames, tried, left := []))
+    own = replace(learnt, val=np.arange(0, 70, 5))  # nothing is trained a second time
+    climb(own, choose(learnt.features, head="lda"), Wish("auto", None, "none", 4, 90.0), 0)
+    assert len(left) == 1 or left[0] - left[1] < 50
+
+
+def test_a_named_depth_that_no_epoch_made_better_stays_frozen(
+    learnt: Material, tried: Attempt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(climbing, "finish", lambda _material, _fitted, one: one)
+    own = Wish("all", None, "none", 1, float("inf"))
+    for frame, depth in ((Frame(0.1, best=0), "never"), (Frame(-0.1), "all")):
+        monkeypatch.setattr(climbing, "attempt", tell([frame], tried, []))
+        found = climb(learnt, choose(learnt.features, head="lda"), own, 0)
+        assert found.depth == depth
+        assert found.to_json()[0]["taken"] == (depth == "all")
+        assert found.why == ("no epoch was better than the start." if depth == "never" else "")
+
+
+def test_a_fold_in_which_no_epoch_was_better_answers_as_the_frozen_network(
+    learnt: Material, tried: Attempt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tune, "attempt", lambda *_: replace(tried, best=0))
+    rows, mine = np.arange(0, 72, 2), np.arange(1, 72, 2)
+    said = tune.fitting(learnt, Asked(2, "none", SHORT, seed=0, head="lda"))(rows)(mine)
+    fitted = choose(learnt.features.take(rows), head="lda", seed=0)
+    wanted = softmax(fitted.logits(learnt.features.x[mine]), fitted.best.temperature)
+    assert np.array_equal(said, wanted)
+
+
+def few(own: Material, per_class: int) -> Material:
+    """So many pictures of two classes, each a group of its own."""
+    rows = np.concatenate([np.flatnonzero(own.features.y == label)[:per_class] for label in (0, 1)])
+    features = own.features.take(rows)
+    alone = replace(features, groups=np.arange(len(rows)), classes=features.classes[:2])
+    return replace(own, features=alone, files=tuple(own.files[int(row)] for row in rows))
+
+
+def test_too_few_to_judge_are_named_before_anything_is_trained(learnt: Material) -> None:
+    """A fold of cross-validation has fewer to judge by than the whole."""
+    forever = float("inf")
+    named, auto = (Wish(word, None, None, None, forever) for word in ("last", "auto"))
+    own = few(learnt, 13)
+    assert climbing.check(own, named, 0) == ""
+    own = replace(own, crossed=True)
+    with pytest.raises(TooFewExamples, match=r"in a fold of it there are too few .* Or use --tune never\."):
+        climbing.check(own, named, 0)
+    scratch = replace(own, spec=backbones.spec("scratch:small-cnn"))
+    with pytest.raises(TooFewExamples, match=r"--test\. Or start from a pretrained network\."):
+        climbing.check(scratch, Wish("all", None, None, None, forever), 0)
+    assert climbing.check(few(learnt, 20), named, 0) == ""
+    found = climb(own, choose(own.features), auto, 0)  # promised by the docs: it stays frozen
+    assert found.depth == "never"
+    assert found.to_json() == []
+    assert "too few pictures to judge tuning by" in found.why
+    assert climbing.check(replace(few(learnt, 20), crossed=True), named, 0) == ""
+
+
+def test_pictures_of_one_class_judge_nothing(learnt: Material) -> None:
+    one_class = np.flatnonzero(learnt.features.y == 0)[:10]
+    with pytest.raises(TooFewExamples, match="of two classes or more"):
+        attempt(replace(learnt, val=one_class), Asked(2, "none", SHORT, seed=0))
+
+
+def test_what_the_users_val_part_judged_is_what_ships(learnt: Material) -> None:
+    own = replace(learnt, val=np.arange(0, 72, 4))
+    tried = attempt(own, Asked(2, "none", SHORT, seed=0))
+    assert np.array_equal(tried.truth, own.features.y[own.val])
+    one = replace(tried, best=2, share=1.0)
+    network = load(finish(own, choose(own.features, head="lda"), one).spec).state_dict()
+    moved = {name: value for name, value in tried.state.items() if not name.startswith("head.")}
+    assert moved
+    assert all(torch.equal(network[name], value) for name, value in moved.items())
+    told: list[object] = []
+    finish(replace(own, on_epoch=lambda epoch, _of: told.append(epoch)), choose(own.features), one)
+    assert not told  # nothing is trained a second time
 
 
 def test_the_share_of_zero_is_the_frozen_network(learnt: Material) -> None:
@@ -249,11 +427,11 @@ def test_the_share_of_zero_is_the_frozen_network(learnt: Material) -> None:
 
 
 def test_pictures_that_judge_are_not_trained_on(learnt: Material) -> None:
-    rows, val = tune._dealt(learnt, 0)
+    rows, val = tune.dealt(learnt, 0)
     assert not set(learnt.features.groups[rows]) & set(learnt.features.groups[val])
     assert sorted([*rows, *val]) == list(range(len(learnt.features)))
     own = replace(learnt, val=np.array([0, 5, 30, 40, 50, 60]))
-    rows, val = tune._dealt(own, 0)
+    rows, val = tune.dealt(own, 0)
     assert val.tolist() == [0, 5, 30, 40, 50, 60]
     assert not set(rows) & set(val)
 
@@ -262,9 +440,9 @@ def test_twins_of_training_pictures_judge_nothing(learnt: Material) -> None:
     groups = learnt.features.groups.copy()
     groups[5] = groups[1]  # a picture of the val part that is one of the training part
     own = replace(learnt, features=replace(learnt.features, groups=groups), val=np.arange(0, 60, 5))
-    assert 5 not in tune._dealt(own, 0)[1]
+    assert 5 not in tune.dealt(own, 0)[1]
     with pytest.raises(TooFewExamples, match="at least 5 different ones"):
-        tune._dealt(replace(own, val=np.array([0, 5, 10, 15])), 0)
+        tune.dealt(replace(own, val=np.array([0, 5, 10, 15])), 0)
 
 
 def test_training_that_changes_nothing_is_never_better(learnt: Material) -> None:
@@ -416,13 +594,48 @@ def test_views_that_do_not_fit_are_refused_beforehand(
     network = Thawed(learnt.spec, 0, start_of(learnt))
     usage = shutil.disk_usage(cache_folder())
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
-    assert tune._looks(learnt, Asked(0, "strong", SHORT, 0), network, np.arange(9)).views == 1
+    assert tune._looks(learnt, Asked(0, "strong", SHORT, 0), network, np.arange(9), 4).views == 1
     looks = Looks("strong", 2, mirror=False)
     with pytest.raises(StoreError, match=r"views of 72 pictures need .* GB"):
         keep(
             learnt.spec, 0, network.width, learnt.files, learnt.features.digests, looks,
             device="cpu", on_step=quiet,
         )  # fmt: skip
+
+
+def test_a_fuller_or_emptier_disk_changes_nothing_of_what_was_begun(
+    learnt: Material, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The views that are there count for nothing, and their number stays as it was chosen."""
+    usage = shutil.disk_usage(cache_folder())
+    asked = Asked(1, "light", replace(SHORT, epochs=4), seed=9)
+    network = Thawed(learnt.spec, 1, start_of(learnt))
+    one, three = (kept_views.need(network.width, network.dtype, len(learnt.files), at) for at in (1, 3))
+
+    def with_free(free: int) -> Attempt:
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=free))
+        return attempt(learnt, asked)
+
+    class Killed(Exception):
+        pass
+
+    def kill(epoch: Epoch | Promise, _of: int) -> None:
+        if isinstance(epoch, Epoch) and epoch.number == 2:
+            raise Killed
+
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=2 * three))
+    with pytest.raises(Killed):
+        attempt(replace(learnt, on_epoch=kill), asked)
+    done: list[int] = []
+    told = replace(learnt, on_epoch=lambda epoch, _of: done.append(epoch.number))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=one))
+    again = attempt(told, asked)
+    assert again.looks.views == 3
+    assert done == [3, 4]  # the epochs before are not done again
+    assert with_free(100 * three).looks == again.looks
+    assert attempt(learnt, replace(asked, seed=10, views=2)).looks.views == 2  # as in a fold
+    shutil.rmtree(cache_folder() / "views")
+    assert with_free(2 * one).looks.views == 1  # less is better than nothing where nothing is kept
 
 
 def test_a_picture_that_changed_meanwhile_is_noticed(tmp_path: Path) -> None:
@@ -478,18 +691,29 @@ def test_what_training_will_take_is_counted_from_its_steps(
 ) -> None:
     """Looks and frozen stages once, training and judging in every epoch, then the same again on all."""
     n, val = len(learnt.features), len(learnt.features) // 5
-    monkeypatch.setattr(promise, "_seconds_to_encode", lambda *_: 100.0)
+    monkeypatch.setattr(promise, "seconds_to_encode", lambda *_: 100.0)
     monkeypatch.setattr(promise, "_seconds_to_look", lambda *_: 0.0)
     monkeypatch.setattr(promise, "_seconds_to_train", lambda *_: (3.0, 1.0))
     asked = Asked(0, "none", SHORT, 0)  # nothing frozen: nothing but looks before training
     (told,) = promise.promises(learnt, [asked])
     assert told.epochs == SHORT.epochs
-    assert told.seconds == SHORT.epochs * (3.0 * (n - val) + val) + n
+    shares = len(tune.SHARES) + 1  # and the start
+    assert told.seconds == SHORT.epochs * (3.0 * (n - val) + val) + n + shares * val
     assert told.whole_s - told.seconds == n * 100.0 + SHORT.epochs * n * 3.0
+    (brought,) = promise.promises(replace(learnt, val=np.arange(val)), [asked])
+    assert brought.seconds == told.seconds
+    assert brought.whole_s - brought.seconds == n * 100.0  # what was judged ships
     (frozen,) = promise.promises(learnt, [replace(asked, stages=2)])
     assert 0 < frozen.seconds - told.seconds < n * 100.0  # a part of a pass for each picture
-    (bounded,) = promise.promises(learnt, [replace(asked, budget_s=5.0)])
-    assert bounded.seconds == bounded.whole_s == 5.0
+    (alone,) = promise.promises(replace(learnt, crossed=True), [asked])
+    fold = n - n // 5  # of these a fifth judges, and all are trained on again; what is left out is judged
+    held = round(tune.SHARE * fold)
+    each = SHORT.epochs * (3.0 * (fold - held) + held) + fold + shares * held + SHORT.epochs * fold * 3.0
+    assert alone.whole_s - told.whole_s == 5 * (each + n // 5 * 100.0)
+    one_epoch = replace(asked, recipe=replace(SHORT, epochs=1))
+    (least,) = promise.promises(learnt, [one_epoch])
+    (bounded,) = promise.promises(learnt, [replace(asked, budget_s=least.whole_s + 0.5)])
+    assert (bounded.epochs, bounded.seconds, bounded.whole_s) == (1, least.seconds, least.whole_s)
 
 
 def test_the_promise_comes_before_the_first_epoch(learnt: Material, tmp_path: Path) -> None:
@@ -567,6 +791,129 @@ def test_the_same_command_again_brings_the_same_model(tmp_path: Path, photos: Pa
     assert first.backbone == second.backbone
     assert np.array_equal(first.head.arrays()["weight"], second.head.arrays()["weight"])
     assert first.temperature == second.temperature
+
+
+@pytest.fixture
+def source(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever backbone is named, it is the little one with weights, as a model keeps them."""
+    from safetensors.numpy import load_file, save
+
+    own = small()
+    tensors = {name: array for name, array in load_file(weights_file(own)).items() if array.ndim}
+    own = with_bytes(own, save(tensors))
+    monkeypatch.setattr(recipe, "chosen", lambda *_: own)
+
+
+def stop_after(number: int) -> Callable[[Epoch | Promise, int], None]:
+    def stop(epoch: Epoch | Promise, _of: int) -> None:
+        if isinstance(epoch, Epoch) and epoch.number == number:
+            raise KeyboardInterrupt
+
+    return stop
+
+
+def parted(base: pytest.TempPathFactory) -> Path:
+    return make.parted(base.getbasetemp())
+
+
+@pytest.mark.usefixtures("source")
+def test_interrupted_tuning_leaves_the_frozen_model_and_goes_on(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    data, out = parted(tmp_path_factory), tmp_path / "model"
+    words = {"tune": "last", "epochs": 3, "augment": "none", "report": False}
+    with pytest.raises(KeyboardInterrupt, match=r"model holds the model of the frozen network\. The same"):
+        train(data, out=out, on_epoch=stop_after(2), **words)  # type: ignore[arg-type]
+    kept = load_model(out)
+    frozen = train(data, out=tmp_path / "frozen", report=False)
+    assert kept.report["tune"] == "never"
+    assert kept.report["test"] == frozen.report["test"]
+    assert np.array_equal(kept.head.arrays()["weight"], frozen.head.arrays()["weight"])
+    with pytest.raises(OutputExists):  # another command does not take it for its own
+        train(data, out=out, tune="all", report=False)
+    (out / "notes.txt").write_text("mine")
+    with pytest.raises(OutputExists, match=r"notes\.txt"):
+        train(data, out=out, **words)  # type: ignore[arg-type]
+    (out / "notes.txt").unlink()
+    done: list[object] = []
+    tuned = train(data, out=out, on_epoch=lambda one, _of: done.append(one), **words)  # type: ignore[arg-type]
+    assert next(one.number for one in done if isinstance(one, Epoch)) == 3
+    assert len(tuned.report["tuning"]) == 1
+    shutil.rmtree(cache_folder() / "tuning")
+    whole = train(data, out=tmp_path / "whole", **words)  # type: ignore[arg-type]
+    assert whole.backbone == tuned.backbone
+    assert whole.report["test"] == tuned.report["test"]
+    done.clear()
+    again = train(data, out=out, on_epoch=lambda one, _of: done.append(one), **words)  # type: ignore[arg-type]
+    assert not done
+    assert again.report == tuned.report
+
+
+@pytest.mark.usefixtures("source")
+def test_an_older_model_stays_until_the_new_one_is_ready(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    data, out = parted(tmp_path_factory), tmp_path / "model"
+    train(data, out=out, head="ridge", report=False)
+    before = (out / "model.json").read_bytes()
+    words = {"tune": "last", "epochs": 1, "augment": "none", "report": False, "force": True}
+    with pytest.raises(KeyboardInterrupt, match=r"^$"):
+        train(data, out=out, on_epoch=stop_after(1), **words)  # type: ignore[arg-type]
+    assert (out / "model.json").read_bytes() == before
+    train(data, out=out, **words)  # type: ignore[arg-type]
+    assert (out / "model.json").read_bytes() != before
+
+
+def test_from_nothing_there_is_nothing_to_keep(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with pytest.raises(KeyboardInterrupt, match=r"^$"):
+        train(
+            parted(tmp_path_factory),
+            out=tmp_path / "model",
+            backbone="scratch:small-cnn?width=8",
+            epochs=2,
+            augment="none",
+            on_epoch=stop_after(1),
+        )
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.usefixtures("source")
+def test_what_stays_frozen_says_why(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    few = make.folder(tmp_path / "few", {"red": 13, "green": 13}, jitter=30)
+    model = train(few, out=tmp_path / "auto", tune="auto", report=False)
+    assert (model.report["tune"], model.report["tuning"]) == ("never", [])
+    assert "too few pictures to judge tuning by" in model.report["kept_frozen"]
+    with pytest.raises(TooFewExamples, match="in a fold of it"):
+        train(few, out=tmp_path / "last", tune="last", report=False)
+    assert not (tmp_path / "last").exists()
+    data = parted(tmp_path_factory)
+    assert train(data, out=tmp_path / "never", report=False).report["kept_frozen"] is None
+
+
+def test_pictures_that_a_source_knows_by_heart_are_named(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from safetensors.torch import save
+
+    data = parted(tmp_path_factory)
+    known = sorted(hashlib.sha256(file.read_bytes()).digest() for file in (data / "train" / "red").iterdir())
+    digests = torch.from_numpy(np.frombuffer(b"".join(known), np.uint8).reshape(-1, 32).copy())
+    spec = small()
+    told = with_bytes(spec, save(load(spec).state_dict() | {LEARNT: digests}))
+    leaks = []
+    for at, own in enumerate((spec, told)):
+        monkeypatch.setattr(recipe, "chosen", lambda *_, own=own: own)
+        found = train(data, out=tmp_path / f"{at}", report=False).report["data"]["findings"]
+        leaks.append([one for one in found if one["kind"] == "leak"])
+    assert leaks[0] == []
+    ((finding),) = leaks[1]
+    assert finding["severity"] == "warning"
+    assert finding["message"].startswith("12 of the pictures to learn from")
+    assert {finding["path"], *finding["others"]} == {
+        f"train/red/{file.name}" for file in (data / "train" / "red").iterdir()
+    }
 
 
 # -- watching ---------------------------------------------------------------------------------------------

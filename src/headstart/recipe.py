@@ -6,23 +6,25 @@
 Features are frozen: the backbone learns nothing from the pictures, so encoding them may precede the
 split. Where stages are trained (`--tune`), they learn from the training part and are a new backbone.
 Everything that is chosen (head, depths, penalty, temperature, thresholds, how deep to train) is chosen on
-the training part; the test part is looked at once, in `_judge`.
+the training part; the test part is looked at in `_judge` alone, once for each model that is saved.
 """
 
 import math
 import os
 import time
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from headstart import backbones, heads, race
-from headstart.data.check import leaked_rows, ordered
+from headstart.data.check import leaked_rows, learnt_before, ordered
 from headstart.data.facts import facts as facts_of
-from headstart.data.fix import apply, decided, read_fixes, written
-from headstart.engines import open_engine
+from headstart.data.fix import Fixes, apply, decided, read_fixes, written
+from headstart.engines import Engine, open_engine
 from headstart.errors import Misuse, OutputExists, TooFewExamples
 from headstart.evaluate import judge, softmax
 from headstart.features.extract import OnStep, quiet
@@ -33,7 +35,7 @@ from headstart.heads._cross_validate import cross_validate, frozen
 from headstart.look import chosen, look_with, scan_all, seen_by
 from headstart.modalities.image import LIMIT_PX
 from headstart.model import folder as model_folder
-from headstart.model.again import same
+from headstart.model.again import is_finished, same
 from headstart.model.build import build
 from headstart.model.model import Model
 from headstart.model.unknown import FALSE_REJECTION
@@ -41,13 +43,14 @@ from headstart.race import ENOUGH
 from headstart.report import remake, write
 from headstart.trust import NOBODY, examine
 from headstart.trust.evidence import Evidence, counted
-from headstart.values import Evaluation, Examples, Features, Ints
+from headstart.values import Evaluation, Examples, Features, Finding, Ints, Part, Spec, Split
 from headstart.version import VERSION
 
 if TYPE_CHECKING:
     from headstart.finetune.climb import Climb
 
 BESIDE = ("out", "force", "on_step", "on_epoch")  # arguments of `train` that change nothing in the model
+PARTS: tuple[Part, ...] = ("train", "val", "test")
 
 
 def train(
@@ -85,7 +88,9 @@ def train(
     for that. `freeze_to` names the deepest stage that stays frozen instead. `augment` (none, light, strong),
     `epochs` (at most) and `budget_s` (seconds for tuning) bound it. A network from scratch is trained whole.
     `force` replaces a model that is there; the very model that would be made again is returned as it is, its
-    report made anew where that was removed. The same data, options and machine give the same bits.
+    report made anew where that was removed. The same data, options and machine give the same bits. While
+    stages are trained, the model of the frozen network stands at `out`, if nothing else does: whoever
+    interrupts has that, and the same call goes on.
 
     Raises:
         NoData, Misuse: asked wrongly, see the message.
@@ -123,13 +128,15 @@ def train(
     fixes = read_fixes(Path(fix), found.examples) if fix is not None else None
     found = apply(fixes, found) if fixes else found
     options |= {"fix": fixes.digest() if fixes else None, "data": _fingerprint(found.examples)}
-    if not force and (there := same(out, found, options)):
-        page = out / model_folder.REPORT
-        if report and not page.is_file():
+    there = same(out, found, options)
+    if there and is_finished(there.report) and not force:
+        missing = out / model_folder.REPORT
+        if report and not missing.is_file():
             anew = remake(out, data, test=test, device=device, limit_px=limit_px, on_step=on_step)
-            write_whole(page, anew.page)
+            write_whole(missing, anew.page)
         return there
-    target = _target(out, force=force, fixed=fix is not None)
+    begun = there is not None and not is_finished(there.report)
+    target = _target(out, force=force or begun, fixed=fix is not None)
     heads.load_beside()
     clock = {"scan": time.perf_counter() - begin}
     table = Path(split) if split else None
@@ -151,33 +158,102 @@ def train(
 
     started = time.perf_counter()
     parts = dealt or race.parts_of(examples, features, table, seed, enough=ENOUGH)
-    rows = {name: parts.rows(name) for name in ("train", "val", "test")}
+    rows = {name: parts.rows(name) for name in PARTS}
     known = race.learnt_rows(features, spec)
     if len(known) and not len(rows["test"]):
         raise TooFewExamples(
             f"{spec.name} has learnt from {len(known)} of these pictures, so that cross-validation on them "
             "would say nothing. Bring a test part of other pictures: --test."
         )
+    findings = ordered([*findings, *learnt_before(examples, np.setdiff1d(known, rows["test"]), spec.name)])
     fitted = choose(features.take(rows["train"]), head=head, seed=seed)
     evidence = Evidence(features, examples, parts, facts, fitted, seed) if facts else None
-    clock["head"] = time.perf_counter() - started
+    clock |= {"head": time.perf_counter() - started, "tune": 0.0}
 
+    road = _Road(
+        begin, clock, options, _command(data, given), examples, scanned, findings, parts, known, raced,
+        encoded, fixes, target,
+    )  # fmt: skip
+    network = _Network(spec, engine, features, fitted)
+    if asked.tune == NEVER:
+        return _deliver(road, network, None, evidence, force=force)
     started = time.perf_counter()
-    climbed: Climb | None = None
-    if asked.tune != NEVER:
-        from headstart.finetune.climb import climb  # brings torch
+    from headstart.finetune.climb import check, climb  # brings torch
 
-        used = np.concatenate([rows["train"], rows["val"]])
-        val = np.arange(len(rows["train"]), len(used))
-        files = tuple(examples.take(used).files())
-        material = Material(spec, features.take(used), files, val, device, limit_px, on_step, on_epoch)
+    used = np.concatenate([rows["train"], rows["val"]])
+    val = np.arange(len(rows["train"]), len(used))
+    files = tuple(examples.take(used).files())
+    own = features.take(used)
+    alone = not len(rows["test"])
+    material = Material(spec, own, files, val, device, limit_px, on_step, on_epoch, crossed=alone)
+    unfit = check(material, asked, seed)
+    is_free = not (target / model_folder.JSON).exists()
+    if is_free and not unfit and spec.weights.source != "random":  # from nothing there is nothing to keep
+        _deliver(road, network, None, None, force=False)
+        begun = True
+    with _going_on(out, begun=begun):
         climbed = climb(material, fitted, asked, seed, head)
         if climbed.tuned is not None:
-            spec, fitted = climbed.tuned.spec, climbed.tuned.fitted
+            spec = climbed.tuned.spec
             engine = open_engine(spec, device)
             features = seen_by(spec, engine, features, examples.files(), limit_px)
-    clock["tune"] = time.perf_counter() - started
+            network = _Network(spec, engine, features, climbed.tuned.fitted)
+        road.clock["tune"] = time.perf_counter() - started
+        if begun:
+            _target(out, force=True, fixed=fix is not None)  # nobody put anything beside it meanwhile
+        return _deliver(road, network, climbed, evidence, force=force or begun)
 
+
+@dataclass(frozen=True, eq=False)
+class _Road:
+    """What is known before any stage is trained, and where the model goes."""
+
+    begin: float
+    clock: dict[str, float]  # seconds by step, so far
+    options: dict[str, Any]
+    command: list[str]  # that asks for the same again
+    examples: Examples
+    scanned: int  # files
+    findings: list[Finding]
+    parts: Split
+    known: Ints  # rows that the network had learnt from before
+    raced: tuple[race.Candidate, ...] | None
+    encoded: int
+    fixes: Fixes | None
+    target: Path
+
+
+class _Network(NamedTuple):
+    """A network, what it sees in all pictures, and the head on that."""
+
+    spec: Spec
+    engine: Engine
+    features: Features
+    fitted: Fitted
+
+
+@contextmanager
+def _going_on(out: Path, *, begun: bool) -> Iterator[None]:
+    """An interrupt says what stands at `out`."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        if not begun:
+            raise
+        raise KeyboardInterrupt(
+            f"{out} holds the model of the frozen network. The same command goes on with the training."
+        ) from stop
+
+
+def _deliver(
+    road: _Road, network: _Network, climbed: "Climb | None", evidence: Evidence | None, *, force: bool
+) -> Model:
+    """Judge, look into it where there is `evidence`, and save; without `climbed` the network is frozen."""
+    spec, engine, features, fitted = network
+    examples, parts, known, fixes, options = road.examples, road.parts, road.known, road.fixes, road.options
+    findings, clock, limit_px = road.findings, dict(road.clock), options["limit_px"]
+    head, seed = options["head"], options["seed"]
+    rows = {name: parts.rows(name) for name in PARTS}
     started = time.perf_counter()
     leaked = np.union1d(leaked_rows(parts, features.groups), np.intersect1d(rows["test"], known))
     tested = _judge(fitted, features, rows["test"])
@@ -204,13 +280,13 @@ def train(
         )
         findings = ordered([*findings, *trust.findings])
     clock["trust"] += time.perf_counter() - started
-    clock["total"] = time.perf_counter() - begin
+    clock["total"] = time.perf_counter() - road.begin
 
     document: dict[str, Any] = {
-        "model": target.name,
+        "model": road.target.name,
         "classes": list(examples.classes),
         "data": {
-            "files": scanned,
+            "files": road.scanned,
             "used": len(examples),
             **{name: len(own) for name, own in rows.items()},
             "findings": [finding.to_json() for finding in findings],
@@ -218,10 +294,11 @@ def train(
         "fixed": fixes.to_json() if fixes else None,
         "split": "cross-validation" if crossed else "dealt" if parts.dealt else "given",
         "backbone": spec.name,
-        "race": [one.to_json() for one in raced] if raced else None,
+        "race": [one.to_json() for one in road.raced] if road.raced else None,
         "head": fitted.best.head,
         "tune": climbed.depth if climbed else NEVER,
         "tuning": climbed.to_json() if climbed else None,
+        "kept_frozen": (climbed.why or None) if climbed else None,
         "choice": _choice(fitted),
         "test": tested.to_json() if tested else None,
         "test_without_leaks": honest.to_json() if honest else None,
@@ -231,13 +308,13 @@ def train(
         "unknown_false_rejection": FALSE_REJECTION,
         "trust": trust.document if trust else None,
         "options": options,
-        "command": _command(data, given),
-        "device": device,
+        "command": road.command,
+        "device": options["device"],
         "precision": engine.precision,
         "seed": seed,
-        "encoded": encoded,
+        "encoded": road.encoded,
         "seconds": {name: round(value, 4) for name, value in clock.items()},
-        "images_per_second": round(encoded / clock["extract"], 1) if encoded else 0.0,
+        "images_per_second": round(road.encoded / clock["extract"], 1) if road.encoded else 0.0,
         "version": VERSION,
     }
     model = replace(model, report=document)
@@ -250,8 +327,8 @@ def train(
             model_folder.REPORT: page,
         }
         ended = time.perf_counter()
-        document["seconds"] |= {"report": round(ended - started, 4), "total": round(ended - begin, 4)}
-    model_folder.save(model, target, replace=force, beside=beside)
+        document["seconds"] |= {"report": round(ended - started, 4), "total": round(ended - road.begin, 4)}
+    model_folder.save(model, road.target, replace=force, beside=beside)
     return model
 
 

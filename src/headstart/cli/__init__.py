@@ -65,8 +65,10 @@ def main() -> None:
         sys.exit(code)
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        _stop("interrupted: what was encoded is kept, the same command goes on from there", INTERRUPTED)
+    except (click.Abort, KeyboardInterrupt) as stop:
+        first = stop.__cause__ if isinstance(stop, click.Abort) else stop
+        kept = str(first or "") or "what was encoded is kept, the same command goes on from there"
+        _stop(f"interrupted: {kept}", INTERRUPTED)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

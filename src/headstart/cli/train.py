@@ -215,3 +215,5 @@ def tuning(report: dict[str, Any]) -> None:
         )
         if one["taken"] and not one["better"]:
             click.secho("    Taken because it was asked for. --tune never would do.", bold=True)
+    if report["kept_frozen"]:
+        click.secho(_indented(f"The network stays frozen: {report['kept_frozen']}"), bold=True)

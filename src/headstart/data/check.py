@@ -72,6 +72,19 @@ def ordered(findings: Iterable[Finding]) -> list[Finding]:
     )
 
 
+def learnt_before(examples: Examples, rows: Ints, name: str) -> list[Finding]:
+    """A warning about the pictures to learn from, at `rows`, that the network has learnt from before."""
+    if not len(rows):
+        return []
+    path, *others = (examples.paths[int(row)] for row in rows)
+    message = (
+        f"{len(rows)} of the pictures to learn from, or twins of theirs, were learnt from by {name} before: "
+        "it knows them by heart, and what rests on them is too sure (head, probabilities, sets, suspects). "
+        "The test part is not touched by that"
+    )
+    return [Finding("leak", path, message, "warning", _few(others))]
+
+
 def leaked_rows(split: Split, groups: Ints) -> Ints:
     """Rows of the test part with a member of their group in train or val, ascending."""
     seen = np.concatenate([groups[split.rows("train")], groups[split.rows("val")]])

@@ -1,4 +1,4 @@
-"""How far to thaw: each rung is tried only after the one below, and taken only where it is better."""
+"""How far to thaw: each rung is tried only where the one below was better, and taken only where it is."""
 
 import time
 from dataclasses import dataclass, replace
@@ -6,24 +6,29 @@ from typing import Any
 
 import numpy as np
 
+from headstart.errors import TooFewExamples
 from headstart.finetune.augment import usual
 from headstart.finetune.promise import promises
 from headstart.finetune.tune import (
+    SHARE,
     Asked,
     Attempt,
     Tuned,
     attempt,
+    dealt,
     finish,
     fitting,
+    is_scratch,
     recipe_for,
     stages_below,
 )
 from headstart.finetune.wish import NEVER, Material, Promise, Wish, frozen_to
 from headstart.heads._choose import Fitted
-from headstart.heads._cross_validate import OUTER_FOLDS, cross_validate
+from headstart.heads._cross_validate import OUTER_FOLDS, cross_validate, outer_folds
 from headstart.values import Evaluation
 
-AUTO = ("last", "all")  # rungs of `auto`
+AUTO = "auto"
+RUNGS = ("last", "all")  # of `auto`
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +40,7 @@ class Climb:
     promises: tuple[Promise, ...]  # one for each attempt
     taken: Attempt | None
     tuned: Tuned | None  # None: the frozen network stays
+    why: str  # it stays; "" where it does not
 
     @property
     def depth(self) -> str:
@@ -48,9 +54,8 @@ class Climb:
         """An estimate where no test part is held out: the training taken, once for each of five folds."""
         if self.taken is None:
             return None
-        train = self.material.take(np.setdiff1d(np.arange(len(self.material.features)), self.material.val))
-        asked = self.taken.asked
-        asked = replace(asked, budget_s=asked.budget_s / OUTER_FOLDS)
+        train, asked = _training(self.material), self.taken.asked
+        asked = replace(asked, budget_s=asked.budget_s / OUTER_FOLDS, views=self.taken.looks.views)
         return cross_validate(train.features, fitting(train, asked, asked.budget_s), seed, repeats=1)
 
     def to_json(self) -> list[dict[str, Any]]:
@@ -73,20 +78,61 @@ def asked_for(material: Material, wish: Wish, seed: int, head: str = "auto") -> 
     policy = wish.augment or usual(len(features), len(features.classes))
     if wish.freeze_to is not None:
         below = [frozen_to(spec, wish.freeze_to)]
-    elif wish.tune == "auto":
-        below = sorted({stages_below(spec, rung) for rung in AUTO}, reverse=True)
+    elif wish.tune == AUTO:
+        below = sorted({stages_below(spec, rung) for rung in RUNGS}, reverse=True)
     else:
         below = [stages_below(spec, wish.tune)]
     return [Asked(stages, policy, recipe, seed, head, wish.budget_s) for stages in below]
 
 
-def climb(material: Material, fitted: Fitted, wish: Wish, seed: int, head: str = "auto") -> Climb:
-    """Try what was asked for. `auto` takes the best rung whose gain is more than noise, or none.
+def check(material: Material, wish: Wish, seed: int) -> str:
+    """Why tuning cannot be judged on these pictures; "" where it can, in each fold of cross-validation too.
 
-    A depth that the user named is taken even where it is no better: the report says so. With a budget, a
-    rung is begun only while time is left, and trained as long as fits.
+    Raises:
+        TooFewExamples: it cannot, and the depth was named. `auto` keeps the frozen network.
+    """
+    try:
+        dealt(material, seed)
+        if material.crossed:
+            _check_folds(_training(material), seed)
+    except TooFewExamples as error:
+        if wish.tune == AUTO:
+            return str(error)
+        instead = "Or start from a pretrained network" if is_scratch(material.spec) else "Or use --tune never"
+        raise TooFewExamples(f"{error} {instead}.") from error
+    return ""
+
+
+def _check_folds(train: Material, seed: int) -> None:
+    fold_of = outer_folds(train.features, seed)
+    for fold in np.unique(fold_of[fold_of >= 0]):
+        try:
+            dealt(train.take(np.flatnonzero(fold_of != fold)), seed)
+        except TooFewExamples as error:
+            raise TooFewExamples(
+                "without a test part the score comes from cross-validation, and in a fold of it there are "
+                f"{error} Or bring a test part: --test."
+            ) from error
+
+
+def _training(material: Material) -> Material:
+    """Without the user's val part."""
+    return material.take(np.setdiff1d(np.arange(len(material.features)), material.val))
+
+
+def climb(material: Material, fitted: Fitted, wish: Wish, seed: int, head: str = "auto") -> Climb:
+    """Try what was asked for. `auto` climbs while a rung is better, and takes the best, or none.
+
+    A depth that the user named is taken even where it is no better: the report says so. But where no epoch
+    was better than the start there is nothing to take. With a budget, a rung is begun only while time is
+    left, and trained as long as fits.
+
+    Raises:
+        TooFewExamples: as in `check`.
     """
     begin = time.perf_counter()
+    if why := check(material, wish, seed):
+        return Climb(material, (), (), None, None, why)
     attempts: list[Attempt] = []
     asks = asked_for(material, wish, seed, head)
     promised = promises(material, asks)
@@ -94,11 +140,23 @@ def climb(material: Material, fitted: Fitted, wish: Wish, seed: int, head: str =
         material.on_epoch(promise, promise.epochs)
     for asked in asks:
         left = wish.budget_s - (time.perf_counter() - begin)
-        if attempts and left < attempts[-1].seconds:  # a deeper rung takes longer than the one before
-            break
+        if attempts:
+            left -= _again_s(material, attempts[-1])  # it may be the one that is taken
+            if not attempts[-1].is_better or left < attempts[-1].seconds:  # a deeper rung takes longer
+                break
         attempts.append(attempt(material, asked, left))
-    better = [one for one in attempts if one.is_better]
-    named = wish.tune != "auto" or wish.freeze_to is not None
-    taken = max(better or (attempts if named else []), key=lambda one: one.gain[0], default=None)
-    tuned = finish(material, fitted, taken) if taken is not None else None
-    return Climb(material, tuple(attempts), tuple(promised[: len(attempts)]), taken, tuned)
+    if wish.tune == AUTO:
+        fit, why = [one for one in attempts if one.is_better], "no depth was better by more than noise."
+    else:
+        fit, why = [one for one in attempts if one.best], "no epoch was better than the start."
+    taken = max(fit, key=lambda one: one.gain[0], default=None)
+    told = tuple(promised[: len(attempts)])
+    if taken is None:
+        return Climb(material, tuple(attempts), told, None, None, why)
+    return Climb(material, tuple(attempts), told, taken, finish(material, fitted, taken), "")
+
+
+def _again_s(material: Material, tried: Attempt) -> float:
+    """Seconds for the second training of what was tried, by those of the first."""
+    first = sum(epoch.seconds for epoch in tried.epochs[: tried.best])
+    return 0.0 if len(material.val) else first / (1 - SHARE)

@@ -1,49 +1,72 @@
 """What training will take on this machine, told before it begins: a probe of a few seconds.
 
 A few pictures go through each step by itself (looks, frozen stages, two training steps, judging), and the
-times are multiplied by how often the step will be done. Converting a network is not in it.
+times are multiplied by how often the step will be done (`pace`). Converting a network is not in it.
 """
 
+import math
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
 
 from headstart.backbones.libraries import anatomy
-from headstart.engines import Engine, open_engine
+from headstart.engines import open_engine
 from headstart.features.pipeline import read
-from headstart.finetune import loop
 from headstart.finetune.augment import looks
+from headstart.finetune.pace import Cost, seconds_to_encode, seconds_to_train
 from headstart.finetune.thawed import Start, Thawed
-from headstart.finetune.tune import SHARE, VIEWS, Asked
+from headstart.finetune.tune import MIRRORED, SHARE, Asked, shares_of, usual_views
 from headstart.finetune.wish import Material, Promise
+from headstart.heads._cross_validate import OUTER_FOLDS
 from headstart.values import Spec
 
 PICTURES = 8  # of each step; enough for a second or two where all stages are trained
 
 
 def promises(material: Material, asks: list[Asked]) -> list[Promise]:
-    """For each training that may be begun, in order: epochs, seconds until it is judged, and in all."""
+    """For each training that may be begun, in order: epochs, seconds until it is judged, and in all.
+
+    With a budget, so many epochs are promised as will fit into it. In all: with the second training, the
+    features, and where there is no test part with cross-validation.
+    """
     engine = open_engine(material.spec, material.device)
-    engine.ready()
-    encode = _seconds_to_encode(engine, material.spec)
-    return [_promise(material, asked, engine, encode) for asked in asks]
+    encode = seconds_to_encode(engine, material.spec)
+    return [_promise(material, asked, engine.workers, encode) for asked in asks]
 
 
-def _promise(material: Material, asked: Asked, engine: Engine, encode: float) -> Promise:
+def _promise(material: Material, asked: Asked, workers: int, encode: float) -> Promise:
     n, k = len(material.features), len(material.features.classes)
-    val = len(material.val) or round(SHARE * n)
-    views = 1 if asked.policy == "none" else min(VIEWS, asked.recipe.epochs)
+    views = usual_views(asked)
     network = Thawed(material.spec, asked.stages, _blank(material.spec, k))
-    looked = _seconds_to_look(material, asked, views) / engine.workers
-    prepare = n * (looked + views * encode * _share_below(material.spec, asked.stages))
     step, see = _seconds_to_train(network, k)
-    train = n - val
-    judged = asked.recipe.epochs * (train * step + val * see) + (train + val) * see
-    finish = n * encode + (0.0 if len(material.val) else asked.recipe.epochs * n * step)
-    seconds = min(prepare + judged, asked.budget_s)
-    return Promise(asked.stages, asked.recipe.epochs, seconds, min(seconds + finish, asked.budget_s))
+    cost = _cost(n, len(material.val), n, network, (step, see, encode))
+    look = _seconds_to_look(material, asked, views) / (views * workers)
+    mirrored = 0 if asked.policy == "none" or network.learns_statistics else 2 * min(MIRRORED, cost.val)
+    prepare = (n * views + mirrored) * (look + encode * _share_below(material.spec, asked.stages))
+    epochs = asked.recipe.epochs
+    if math.isfinite(asked.budget_s):
+        epochs = cost.epochs_within(asked.budget_s - prepare, epochs)
+    judged = prepare + cost.judged(epochs)
+    whole = judged + cost.after(epochs)
+    if material.crossed:
+        whole += OUTER_FOLDS * _fold(n - len(material.val), network, asked, epochs, (step, see, encode))
+    return Promise(asked.stages, epochs, judged, whole)
+
+
+def _cost(n: int, val: int, encoded: int, network: Thawed, pace: tuple[float, float, float]) -> Cost:
+    """Of a training on `n` pictures, the user's `val` of them kept for judging, or a share of them."""
+    held = val or round(SHARE * n)
+    return Cost(n - held, held, 0 if val else n, len(shares_of(network)), encoded, *pace)
+
+
+def _fold(n: int, network: Thawed, asked: Asked, epochs: int, pace: tuple[float, float, float]) -> float:
+    """Seconds for one fold of cross-validation of `n` pictures: all but its own are trained on."""
+    own = n // OUTER_FOLDS
+    cost = _cost(n - own, 0, own, network, pace)
+    if math.isfinite(asked.budget_s):
+        epochs = cost.epochs_within(asked.budget_s / OUTER_FOLDS, epochs)
+    return cost.judged(epochs) + cost.after(epochs)
 
 
 def _blank(spec: Spec, k: int) -> Start:
@@ -62,19 +85,6 @@ def _share_below(spec: Spec, stages: int) -> float:
     return sum(piece.gmac for piece in pieces[: stages + 1]) / total if stages and total else 0.0
 
 
-def _seconds_to_encode(engine: Engine, spec: Spec) -> float:
-    """Of one picture, when all workers have some. The first round warms up."""
-    side = spec.preprocess.size_px
-    noise = np.random.default_rng(0).integers(0, 256, (1, side, side, 3), dtype=np.uint8)
-    taken = 0.0
-    with ThreadPoolExecutor(engine.workers) as pool:
-        for _ in range(2):
-            begin = time.perf_counter()
-            list(pool.map(lambda _: engine.encode(noise), range(2 * PICTURES)))
-            taken = time.perf_counter() - begin
-    return taken / (2 * PICTURES)
-
-
 def _seconds_to_look(material: Material, asked: Asked, views: int) -> float:
     """Of all views of one picture, on one thread."""
     rows = np.linspace(0, len(material.files) - 1, PICTURES).astype(int)
@@ -88,19 +98,10 @@ def _seconds_to_look(material: Material, asked: Asked, views: int) -> float:
 
 
 def _seconds_to_train(network: Thawed, k: int) -> tuple[float, float]:
-    """Of one picture: in a training step, and in judging. Second of two rounds; nothing is changed by it."""
+    """Of one picture, on noise: in a training step, and in judging."""
     dice = np.random.default_rng(0)
     if network.stages:
         seen = torch.from_numpy(dice.normal(size=(PICTURES, network.width)).astype(network.dtype))
     else:
         seen = torch.from_numpy(dice.integers(0, 256, (PICTURES, network.width), dtype=np.uint8))
-    truth = torch.from_numpy(dice.integers(0, k, PICTURES))
-    step = see = 0.0
-    for _ in range(2):
-        begin = time.perf_counter()
-        loop.descend(network, seen, truth)
-        middle = time.perf_counter()
-        with torch.no_grad():
-            network(seen)
-        step, see = middle - begin, time.perf_counter() - middle
-    return step / PICTURES, see / PICTURES
+    return seconds_to_train(network, lambda: seen, torch.from_numpy(dice.integers(0, k, PICTURES)))

@@ -4,8 +4,7 @@
                                                                     └─▶ once more on all pictures ─▶ backbone
 
 Kumar et al. 2022 (LP-FT, arXiv:2202.10054) on starting from the head; Wortsman et al. 2022 (WiSE-FT,
-arXiv:2109.01903) on mixing weights: a share of 0 is the frozen network, so that on the validation pictures
-training cannot lose.
+arXiv:2109.01903) on mixing weights. Where no epoch is better than the start, the frozen network stays.
 """
 
 import hashlib
@@ -30,9 +29,10 @@ from headstart.features.extract import extract
 from headstart.files import make_cache_folder, write_whole
 from headstart.finetune import loop
 from headstart.finetune.loop import FROM_SCRATCH, PRETRAINED, Recipe
+from headstart.finetune.pace import Cost, seconds_to_encode, seconds_to_train
 from headstart.finetune.thawed import Start, Thawed
 from headstart.finetune.views import RULES as VIEW_RULES
-from headstart.finetune.views import Looks, Views, keep, need, room, seen_once
+from headstart.finetune.views import Looks, Views, keep, lacking, room, seen_once
 from headstart.finetune.wish import Epoch, Material, Policy, trained
 from headstart.heads import one_thread_each
 from headstart.heads._choose import Fitted, Trial, choose
@@ -41,7 +41,7 @@ from headstart.heads.logistic import Logistic
 from headstart.values import Doubles, Features, Floats, Halves, Ints, Spec
 
 FOLDER = "tuning"
-RULES = 1  # of how a network is trained; a change that moves a bit is a new number
+RULES = 2  # of how a network is trained; a change that moves a bit is a new number
 SHARE = 0.2  # of the training part is kept for judging epochs, where the user brought no val part
 VIEWS = 4  # of each picture, disk permitting
 SHARES = (0.25, 0.5, 0.75, 1.0)  # of the way from the start to the trained weights
@@ -49,6 +49,8 @@ GROUPS = 5  # kept for judging at least: fewer show no spread
 WORTH_CONVERTING = 300  # pictures from which the fast engine's conversion pays
 MIRRORED = 200  # pictures on which it is tried whether mirrored ones are still recognised
 HARMED = 0.05  # of them more wrong than before are too many
+PACED = 32  # pictures of the steps that show how fast training is
+PLAN = "plan.json"
 LINEAR = ("lda", "ridge", "logistic")
 
 
@@ -62,6 +64,7 @@ class Asked:
     seed: int
     head: str = "auto"  # where training starts
     budget_s: float = math.inf  # of all that was asked for together
+    views: int = VIEWS  # of each picture at most, disk permitting
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,9 +157,14 @@ def _before_last(spec: Spec) -> int:
     return max(below, math.ceil(len(positions) / 2))
 
 
+def is_scratch(spec: Spec) -> bool:
+    """Whether the network starts from nothing."""
+    return spec.weights.source == "random"
+
+
 def recipe_for(spec: Spec) -> Recipe:
     """The usual way to train: fewer and smaller steps from pretrained weights than from nothing."""
-    return FROM_SCRATCH if spec.weights.source == "random" else PRETRAINED
+    return FROM_SCRATCH if is_scratch(spec) else PRETRAINED
 
 
 def attempt(material: Material, asked: Asked, budget_s: float = math.inf) -> Attempt:
@@ -168,23 +176,30 @@ def attempt(material: Material, asked: Asked, budget_s: float = math.inf) -> Att
         NotFinite: training ran away.
     """
     begin = time.perf_counter()
-    train, val = _dealt(material, asked.seed)
+    train, val = dealt(material, asked.seed)
     features = material.features
     frozen = choose(features.take(train), head=asked.head, seed=asked.seed)
     start = _start(material.spec, _linear(features.take(train), frozen))
     network = Thawed(material.spec, asked.stages, start)
-    looks = _looks(material, asked, network, val)
+    folder = _folder(material, asked, train, val, start)
+    plan = _planned(folder)
+    looks = _looks(material, asked, network, val, plan.get("views", usual_views(asked)))
+    _plan(folder, plan | {"views": looks.views})
     views = _views(material, asked, network, looks)
-    folder = _folder(material, asked, looks, train, val, start)
-    recipe = _plan(folder, network, views, features.y, train, asked, budget_s, begin)
+    epochs = plan.get("epochs", asked.recipe.epochs)
+    if "epochs" not in plan and math.isfinite(budget_s):
+        cost = _cost(material, network, views, train, val)
+        epochs = cost.epochs_within(budget_s - (time.perf_counter() - begin), epochs)
+    _plan(folder, {"views": looks.views, "epochs": epochs})
+    recipe = replace(asked.recipe, epochs=epochs)
     origin = {name: own.detach().clone() for name, own in network.state().items()}
     course = loop.run(
         network, views, features.y, train, recipe,
-        seed=asked.seed, val=val, stop_after=recipe.epochs, kept=folder / "judged.safetensors",
+        seed=asked.seed, val=val, stop_after=recipe.epochs, kept=_state(folder, "judged", looks),
         on_epoch=material.on_epoch,
     )  # fmt: skip
     y, groups = features.y[val], features.groups[val]
-    shares = (1.0,) if network.learns_statistics else SHARES
+    shares = shares_of(network)
     ways: list[Floats] = []
     for share in shares:
         network.put(_between(origin, course.state, share))
@@ -221,7 +236,7 @@ def finish(material: Material, fitted: Fitted, tried: Attempt) -> Tuned:
 
     Where the user brought a val part, this stays out, and what was judged is what ships.
     """
-    train, val = _dealt(material, tried.asked.seed)
+    train, val = dealt(material, tried.asked.seed)
     rows = train if len(material.val) else np.arange(len(material.features))
     features, asked = material.features, tried.asked
     base = choose(features.take(train), head=asked.head, seed=asked.seed) if len(material.val) else fitted
@@ -232,11 +247,11 @@ def finish(material: Material, fitted: Fitted, tried: Attempt) -> Tuned:
     state = tried.state if tried.best else origin
     if not len(material.val) and tried.best:
         views = _views(material, asked, network, tried.looks)
-        folder = _folder(material, asked, tried.looks, rows, rows[:0], start)
+        folder = _folder(material, asked, rows, rows[:0], start)
         nothing = np.zeros(0, np.int64)
         state = loop.run(
             network, views, features.y, rows, asked.recipe,
-            seed=asked.seed, val=nothing, stop_after=tried.best, kept=folder / "final.safetensors",
+            seed=asked.seed, val=nothing, stop_after=tried.best, kept=_state(folder, "final", tried.looks),
             on_epoch=material.on_epoch,
         ).state  # fmt: skip
     network.put(_between(origin, state, tried.share))
@@ -252,11 +267,11 @@ def finish(material: Material, fitted: Fitted, tried: Attempt) -> Tuned:
     return Tuned(spec, chosen, tried.unseen)
 
 
-def _dealt(material: Material, seed: int) -> tuple[Ints, Ints]:
+def dealt(material: Material, seed: int) -> tuple[Ints, Ints]:
     """Rows to train on, and rows to judge epochs by: none with a twin that was learnt from.
 
     Raises:
-        TooFewExamples: too few are left for judging.
+        TooFewExamples: too few are left for judging, or they are all of one class: right on it means nothing.
     """
     features = material.features
     if len(material.val):
@@ -268,11 +283,11 @@ def _dealt(material: Material, seed: int) -> tuple[Ints, Ints]:
     known = [row for row, digest in enumerate(features.digests) if digest in before]
     seen = np.concatenate([features.groups[train], features.groups[np.array(known, dtype=np.int64)]])
     val = val[~np.isin(features.groups[val], seen)]
-    if len(np.unique(features.groups[val])) < GROUPS:
+    if len(np.unique(features.groups[val])) < GROUPS or len(np.unique(features.y[val])) < 2:
         of = f" that {material.spec.name} has not learnt from" if known else ""
         raise TooFewExamples(
-            f"too few pictures{of} to judge tuning by: at least {GROUPS} different ones are wanted for that. "
-            "Add pictures, or use --tune never."
+            f"too few pictures{of} to judge tuning by: at least {GROUPS} different ones, of two classes or "
+            "more, are wanted beside those trained on. Add pictures."
         )
     return train, val
 
@@ -284,7 +299,7 @@ def _linear(train: Features, fitted: Fitted) -> Fitted:
 
 def _start(spec: Spec, fitted: Fitted) -> Start:
     """A fitted linear head with its temperature inside; from scratch, a head that says nothing."""
-    if spec.weights.source == "random":
+    if is_scratch(spec):
         last, k = spec.depths[-1], fitted.held_out.shape[1]
         width = last.stop - last.start
         return Start(
@@ -297,19 +312,29 @@ def _start(spec: Spec, fitted: Fitted) -> Start:
     return Start(fitted.inputs.start, fitted.inputs.mean, fitted.inputs.scale, weight, bias)
 
 
-def _looks(material: Material, asked: Asked, network: Thawed, val: Ints) -> Looks:
-    """As many views as fit on half of the free disk; mirrored ones where those are still recognised."""
-    n = len(material.features)
-    views = 1 if asked.policy == "none" else min(VIEWS, asked.recipe.epochs)
-    while views > 1 and need(network.width, network.dtype, n, views) > room():
-        views -= 1
+def usual_views(asked: Asked) -> int:
+    """How many views of each picture are made where the disk has room."""
+    return 1 if asked.policy == "none" else min(asked.views, asked.recipe.epochs)
+
+
+def _looks(material: Material, asked: Asked, network: Thawed, val: Ints, views: int) -> Looks:
+    """At most so many views, as what is missing fits on half of the free disk.
+
+    Mirrored ones where those are still recognised.
+    """
     mirror = asked.policy != "none" and _survives_mirror(material, asked, network, val)
-    return Looks(asked.policy, views, mirror)
+    spec, digests = material.spec, material.features.digests
+    found = Looks(asked.policy, views, mirror)
+    while found.views > 1 and (
+        lacking(spec, asked.stages, network.width, digests, found, material.device) > room()
+    ):
+        found = replace(found, views=found.views - 1)
+    return found
 
 
 def _survives_mirror(material: Material, asked: Asked, network: Thawed, val: Ints) -> bool:
     """Whether the frozen network still recognises mirrored pictures; from scratch nobody can tell yet."""
-    if material.spec.weights.source == "random":
+    if is_scratch(material.spec):
         return True
     some = val[np.argsort(np.array(material.features.digests)[val])][:MIRRORED]
     wrong = []
@@ -332,11 +357,14 @@ def _views(material: Material, asked: Asked, network: Thawed, looks: Looks) -> V
     )  # fmt: skip
 
 
-def _folder(material: Material, asked: Asked, looks: Looks, train: Ints, val: Ints, start: Start) -> Path:
-    """Where the states of this very training are kept: equal material, start and settings, equal folder."""
+def _folder(material: Material, asked: Asked, train: Ints, val: Ints, start: Start) -> Path:
+    """Where this very training is kept: equal material, start and settings, equal folder.
+
+    How many views and epochs are made of it, disk and clock say; that is written down in it.
+    """
     spec, features = material.spec, material.features
     facts: list[Any] = [RULES, VIEW_RULES, torch.__version__, spec.weights.sha256, spec.architecture]
-    facts += [spec.arguments, asdict(spec.preprocess), asdict(looks), material.device, features.digests]
+    facts += [spec.arguments, asdict(spec.preprocess), material.device, features.digests]
     facts += [asdict(asked) | {"budget_s": str(asked.budget_s)}, material.limit_px]
     facts += [features.y.tolist(), features.backbone, train.tolist(), val.tolist(), start.first]
     own = hashlib.sha256(json.dumps(facts).encode())
@@ -345,46 +373,43 @@ def _folder(material: Material, asked: Asked, looks: Looks, train: Ints, val: In
     return make_cache_folder(FOLDER, own.hexdigest()[:32])
 
 
-def _plan(  # noqa: PLR0913
-    folder: Path,
-    network: Thawed,
-    views: Views,
-    y: Ints,
-    train: Ints,
-    asked: Asked,
-    budget_s: float,
-    begin: float,
-) -> Recipe:
-    """The recipe with as many epochs as the budget allows.
+def _state(folder: Path, name: str, looks: Looks) -> Path:
+    """The file of states of a training on these views."""
+    return folder / f"{name}-{looks.views}{'-mirrored' if looks.mirror else ''}.safetensors"
 
-    What was planned once for this training stays planned: a continued run must end with the same bits.
+
+def _planned(folder: Path) -> dict[str, int]:
+    """How many views and epochs were planned for this training, as far as it came.
+
+    What was planned once stays planned: a continued run must end with the same bits.
     """
-    path = folder / "plan.json"
     try:
-        kept = json.loads(path.read_bytes())
-        return replace(asked.recipe, epochs=int(kept["epochs"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    epochs = asked.recipe.epochs
-    if math.isfinite(budget_s):
-        each = _seconds_for_an_epoch(network, views, y, train, asked.recipe)
-        spent = time.perf_counter() - begin
-        again = 1 + 1 / (1 - SHARE)  # the second training is on all pictures
-        epochs = max(1, min(epochs, int((budget_s - spent) / (each * again))))
-    write_whole(path, json.dumps({"epochs": epochs}).encode())
-    return replace(asked.recipe, epochs=epochs)
+        found = json.loads((folder / PLAN).read_bytes())
+        return {name: max(1, int(found[name])) for name in ("views", "epochs") if name in found}
+    except (OSError, ValueError, TypeError):
+        return {}
 
 
-def _seconds_for_an_epoch(network: Thawed, views: Views, y: Ints, train: Ints, recipe: Recipe) -> float:
-    """By two steps that leave no trace; the first warms up."""
-    batch = train[: recipe.batch]
-    taken = 0.0
-    for _ in range(2):
-        begin = time.perf_counter()
-        seen = torch.from_numpy(views.of(batch, np.zeros(len(batch), np.int64)))
-        loop.descend(network, seen, torch.from_numpy(y[batch]))
-        taken = time.perf_counter() - begin
-    return taken * len(train) / len(batch)
+def _plan(folder: Path, plan: dict[str, int]) -> None:
+    write_whole(folder / PLAN, json.dumps(plan).encode())
+
+
+def _cost(material: Material, network: Thawed, views: Views, train: Ints, val: Ints) -> Cost:
+    """What this training costs, by a few steps that leave no trace."""
+    n, y = len(material.features), material.features.y
+    batch = train[:PACED]
+    first = np.zeros(len(batch), np.int64)
+    step, see = seconds_to_train(
+        network, lambda: torch.from_numpy(views.of(batch, first)), torch.from_numpy(y[batch])
+    )
+    encode = seconds_to_encode(open_engine(material.spec, material.device), material.spec)
+    again = 0 if len(material.val) else n
+    return Cost(len(train), len(val), again, len(shares_of(network)), n, step, see, encode)
+
+
+def shares_of(network: Thawed) -> tuple[float, ...]:
+    """Shares of the way that are tried. From scratch there is nothing to mix with."""
+    return (1.0,) if network.learns_statistics else SHARES
 
 
 def _between(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor], share: float) -> dict[str, torch.Tensor]:
@@ -424,7 +449,11 @@ def fitting(
     def fit(rows: Ints) -> Callable[[Ints], Doubles]:
         own = material.take(rows)
         fitted = choose(own.features, head=asked.head, seed=asked.seed)
-        tuned = finish(own, fitted, attempt(own, asked, budget_s))
+        tried = attempt(own, asked, budget_s)
+        if not tried.best and not is_scratch(material.spec):  # as the model itself would, it stays frozen
+            x, warmth = material.features.x, fitted.best.temperature
+            return lambda mine: softmax(fitted.logits(x[mine]), warmth)
+        tuned = finish(own, fitted, tried)
 
         def judge(mine: Ints) -> Doubles:
             few = material.device == "cpu" and len(mine) < WORTH_CONVERTING

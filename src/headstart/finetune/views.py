@@ -123,6 +123,14 @@ def keep(  # noqa: PLR0913  what to look at, and how
     return Views(tuple(paths), asked, width, dtype)
 
 
+def lacking(spec: Spec, stages: int, width: int, digests: Sequence[str], asked: Looks, device: str) -> int:
+    """Bytes of these pictures' views that are not kept yet, by the lengths of the files."""
+    engine = open_engine(spec, device, stages=stages) if stages else None
+    folder = _folder(spec, engine, asked)
+    length = need(width, np.dtype("<f2") if stages else np.dtype(np.uint8), 1, asked.views)
+    return length * sum(_length(folder / f"{digest}.bin") != length for digest in digests)
+
+
 def seen_once(
     spec: Spec,
     stages: int,
@@ -162,6 +170,13 @@ def _write(path: Path, values: NDArray[np.generic]) -> None:
     except OSError as error:
         part.unlink(missing_ok=True)
         raise StoreError(f"{path} cannot be written: {reason(error)}.") from error
+
+
+def _length(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _is_whole(path: Path, length: int) -> bool:

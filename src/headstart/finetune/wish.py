@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -41,7 +41,7 @@ class Promise:
     stages_frozen: int
     epochs: int  # at most
     seconds: float  # until it is judged
-    whole_s: float  # with the second training on all pictures, and their features
+    whole_s: float  # with the second training on all pictures, their features, and any cross-validation
 
 
 OnEpoch = Callable[[Epoch | Promise, int], None]  # what it brought or will take, and of how many epochs
@@ -144,13 +144,12 @@ class Material:
     limit_px: int = LIMIT_PX
     on_step: OnStep = quiet
     on_epoch: OnEpoch = silent
+    crossed: bool = False  # there is no test part: what is trained is judged by cross-validation
 
     def take(self, rows: Ints) -> "Material":
         """These rows only, without a val part."""
-        return Material(
-            self.spec, self.features.take(rows), tuple(self.files[int(row)] for row in rows),
-            rows[:0], self.device, self.limit_px, self.on_step, self.on_epoch,
-        )  # fmt: skip
+        files = tuple(self.files[int(row)] for row in rows)
+        return replace(self, features=self.features.take(rows), files=files, val=rows[:0], crossed=False)
 
 
 def _short(value: Any) -> Any:

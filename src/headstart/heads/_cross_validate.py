@@ -32,6 +32,22 @@ def cross_validate(
 ) -> Evaluation:
     """Every picture judged by models that saw neither it nor its twins; all choices made anew each time."""
     repeats = repeats or (4 if len(train) < FEW else 2)
+    dealt = [outer_folds(train, seed + repeat) for repeat in range(repeats)]
+    rows = np.flatnonzero(dealt[0] >= 0)
+    found = np.zeros((repeats, len(train), len(train.classes)))
+    for repeat, fold_of in enumerate(dealt):
+        for fold in np.unique(fold_of[rows]):
+            mine = np.flatnonzero(fold_of == fold)
+            found[repeat, mine] = fit(np.flatnonzero(fold_of != fold))(mine)
+    return judge_repeats(train.y[rows], found[:, rows], train.classes, train.groups[rows])
+
+
+def outer_folds(train: Features, seed: int) -> Ints:
+    """The fold of each picture [n]; -1 where its class would be gone without it: it is never judged.
+
+    Raises:
+        TooFewExamples: nothing can be judged.
+    """
     groups_of = [len(np.unique(train.groups[train.y == c])) for c in range(len(train.classes))]
     lonely = [count < 2 for count in groups_of]
     rows = np.flatnonzero(~np.array(lonely)[train.y])
@@ -44,11 +60,6 @@ def cross_validate(
     wanted = fold_count(groups_of, OUTER_FOLDS)
     if wanted == 2:  # half of two is one, and then nothing could be held out for the choice
         wanted = min(OUTER_FOLDS, len(np.unique(train.groups)))
-    found = np.zeros((repeats, len(train), len(train.classes)))
-    for repeat in range(repeats):
-        fold_of = folds(train.y, train.groups, train.digests, wanted, seed=seed + 1 + repeat)
-        fold_of[np.array(lonely)[train.y]] = -1
-        for fold in np.unique(fold_of[fold_of >= 0]):
-            mine = np.flatnonzero(fold_of == fold)
-            found[repeat, mine] = fit(np.flatnonzero(fold_of != fold))(mine)
-    return judge_repeats(train.y[rows], found[:, rows], train.classes, train.groups[rows])
+    found = folds(train.y, train.groups, train.digests, wanted, seed=seed + 1)
+    found[np.array(lonely)[train.y]] = -1
+    return found

@@ -1,4 +1,4 @@
-"""Whether a model that stands there already is what the same command would make again."""
+"""Whether a model that stands there already is what the same command would make again, or goes on from."""
 
 import os
 from pathlib import Path
@@ -9,6 +9,7 @@ from headstart.data.walk import shown
 from headstart.errors import DamagedModel, UnreadablePicture
 from headstart.features.pipeline import read
 from headstart.files import digest_file
+from headstart.finetune.wish import NEVER
 from headstart.modalities.image import decode
 from headstart.model.folder import JSON, load
 from headstart.model.model import Model
@@ -23,10 +24,16 @@ def _is_readable(file: Path, model: Model) -> bool:
     return True
 
 
+def is_finished(report: dict[str, Any]) -> bool:
+    """Whether a model with this report is what was asked for: its network is not still to be trained."""
+    return report["options"]["tune"][0] == NEVER or report["tuning"] is not None
+
+
 def same(folder: Path, found: Scan, options: dict[str, Any]) -> Model | None:
     """The model at `folder`, if this version made it from these very files with these options, else None.
 
-    A run that was killed after its model was complete, or was simply made twice, then ends well at once.
+    A run that was killed after its model was complete, or was simply made twice, then ends well at once. If
+    the model is not finished, the same command may replace it.
     """
     if not os.path.isfile(folder / JSON):  # noqa: PTH113  never raises
         return None

@@ -16,7 +16,9 @@ from pathlib import Path
 from threading import RLock, Thread
 from typing import Any
 
-from headstart.model.folder import JSON
+from headstart.errors import HeadstartError
+from headstart.model.again import is_finished
+from headstart.model.folder import load
 from headstart.studio import journal
 from headstart.studio.folders import RUNS
 from headstart.studio.journal import Journal
@@ -41,9 +43,7 @@ class Jobs:
         self._follower: Thread | None = None
         for row in kept.rows("SELECT * FROM jobs WHERE state = 'running'"):
             spec = json.loads(row["spec"])
-            is_there = (
-                row["kind"] == "train" and (self.root / row["project"] / RUNS / spec["run"] / JSON).is_file()
-            )
+            is_there = row["kind"] == "train" and _is_made(self.root / row["project"] / RUNS / spec["run"])
             self._ended(row["id"], "done" if is_there else "interrupted", "", {})
 
     def begin(self, project: str, kind: str, spec: dict[str, Any]) -> int:
@@ -205,6 +205,14 @@ class Jobs:
     def _say(self) -> None:
         if job := self.now():
             self._tell({"type": "job", "job": job, "project": job["project"]})
+
+
+def _is_made(folder: Path) -> bool:
+    """Whether a finished model stands there, and not the frozen one from which training starts."""
+    try:
+        return is_finished(load(folder).report)
+    except HeadstartError:
+        return False
 
 
 def _end(child: "subprocess.Popen[str]") -> None:
