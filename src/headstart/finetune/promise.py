@@ -17,6 +17,7 @@ from headstart.finetune import loop
 from headstart.finetune.augment import looks
 from headstart.finetune.thawed import Start, Thawed
 from headstart.finetune.tune import SHARE, VIEWS, Asked
+from headstart.finetune.views import need
 from headstart.finetune.wish import Material, Promise
 from headstart.values import Spec
 
@@ -43,7 +44,8 @@ def _promise(material: Material, asked: Asked, engine: Engine, encode: float) ->
     judged = asked.recipe.epochs * (train * step + val * see) + (train + val) * see
     finish = n * encode + (0.0 if len(material.val) else asked.recipe.epochs * n * step)
     seconds = min(prepare + judged, asked.budget_s)
-    return Promise(asked.stages, asked.recipe.epochs, seconds, min(seconds + finish, asked.budget_s))
+    disk = need(network.width, network.dtype, n, views)
+    return Promise(asked.stages, asked.recipe.epochs, seconds, min(seconds + finish, asked.budget_s), disk)
 
 
 def _blank(spec: Spec, k: int) -> Start:

@@ -9,6 +9,7 @@ training cannot lose.
 """
 
 import hashlib
+import itertools
 import json
 import math
 import time
@@ -33,7 +34,7 @@ from headstart.finetune.loop import FROM_SCRATCH, PRETRAINED, Recipe
 from headstart.finetune.thawed import Start, Thawed
 from headstart.finetune.views import RULES as VIEW_RULES
 from headstart.finetune.views import Looks, Views, keep, need, room, seen_once
-from headstart.finetune.wish import Epoch, Material, Policy, trained
+from headstart.finetune.wish import Epoch, Material, Policy, in_fold, trained
 from headstart.heads import one_thread_each
 from headstart.heads._choose import Fitted, Trial, choose
 from headstart.heads._inputs import Inputs
@@ -419,10 +420,11 @@ def _file(network: Thawed, seen: Iterable[str]) -> bytes:
 def fitting(
     material: Material, asked: Asked, budget_s: float = math.inf
 ) -> Callable[[Ints], Callable[[Ints], Doubles]]:
-    """Training as asked on some rows, to judge others by."""
+    """Training as asked on some rows, to judge others by; each is a fold of its own."""
+    folds = itertools.count(1)
 
     def fit(rows: Ints) -> Callable[[Ints], Doubles]:
-        own = material.take(rows)
+        own = replace(material.take(rows), on_epoch=in_fold(material.on_epoch, next(folds)))
         fitted = choose(own.features, head=asked.head, seed=asked.seed)
         tuned = finish(own, fitted, attempt(own, asked, budget_s))
 

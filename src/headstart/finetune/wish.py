@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -22,15 +22,22 @@ class Epoch:
 
     stages_frozen: int
     number: int  # from 1
-    loss: float  # mean over the training pictures, while it went on
+    loss: float  # mean over the training pictures, while it went on; NaN where training ran away
     rate: float  # of the deepest stage, at the end
     gradients: dict[str, float]  # mean norm by stage, before clipping
     val_nll: float | None  # at the best temperature
     val_accuracy: float | None
     seconds: float
+    fold: int = 0  # of cross-validation, from 1; 0: a training of the model itself
+
+    @property
+    def training(self) -> str:
+        """Which training it belongs to: one judged on kept pictures, or the final one on all."""
+        kind = "final" if self.val_nll is None else "judged"
+        return f"fold {self.fold} {kind}" if self.fold else kind
 
     def to_json(self) -> dict[str, Any]:
-        """One line of the record."""
+        """One line of the record; null for a number that is not finite."""
         return {key: _short(value) for key, value in asdict(self).items()}
 
 
@@ -42,9 +49,19 @@ class Promise:
     epochs: int  # at most
     seconds: float  # until it is judged
     whole_s: float  # with the second training on all pictures, and their features
+    disk_bytes: int  # of views, where none are kept yet
 
 
 OnEpoch = Callable[[Epoch | Promise, int], None]  # what it brought or will take, and of how many epochs
+
+
+def in_fold(told: OnEpoch, fold: int) -> OnEpoch:
+    """Tell which fold of cross-validation is trained."""
+
+    def tell(epoch: Epoch | Promise, of: int) -> None:
+        told(replace(epoch, fold=fold) if isinstance(epoch, Epoch) else epoch, of)
+
+    return tell
 
 
 def silent(_epoch: Epoch | Promise, _of: int) -> None:
@@ -156,4 +173,6 @@ class Material:
 def _short(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _short(own) for key, own in value.items()}
-    return float(f"{value:.5g}") if isinstance(value, float) else value
+    if isinstance(value, float):  # JSON has no word for what is not finite
+        return float(f"{value:.5g}") if math.isfinite(value) else None
+    return value
