@@ -3,6 +3,7 @@ training looks at keeps its hues."""
 
 import colorsys
 import io
+import itertools
 import json
 import sys
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageOps
 
 from headstart import backbones
@@ -52,9 +54,7 @@ def strict(line: str) -> dict[str, Any]:
     return found
 
 
-def course(
-    place: Path, recipe: loop.Recipe, name: str = TINY, on_epoch: OnEpoch = silent
-) -> tuple[Thawed, loop.Course]:
+def course(place: Path, recipe: loop.Recipe, name: str = TINY, on_epoch: OnEpoch = silent) -> loop.Course:
     """A few tiny pictures of two brightnesses, learnt from; a third of them judge."""
     spec = backbones.spec(name)
     network = Thawed(spec, 0, _blank(spec, K))
@@ -66,7 +66,7 @@ def course(
     files = tuple(place / f"{at}.bin" for at in range(N))
     views = Views(files, Looks("none", 1, mirror=False), network.width, network.dtype)
     rows, val = np.arange(8, N), np.arange(8)
-    return network, loop.run(
+    return loop.run(
         network, views, y, rows, recipe,
         seed=0, val=val, stop_after=recipe.epochs, kept=place / "kept", on_epoch=on_epoch,
     )  # fmt: skip
@@ -213,7 +213,7 @@ def test_the_terminal_names_each_training_once_within_80_columns(monkeypatch: py
     slopes = {"denseblock1": 0.000123, "denseblock2": 12.5, "denseblock4": 123456.0}
     lines = shown(
         [
-            Promise(5, 100, 61.0, 12345.0, 53_000_000),
+            Promise(5, 100, 53_000_000, 61.0, 12345.0),
             epoch(1), epoch(2), epoch(1, None), epoch(1, fold=1), epoch(2, fold=1), epoch(1, None, fold=1),
             replace(epoch(100, float("nan")), loss=1e12, gradients=slopes, seconds=1e5),
         ],
@@ -311,4 +311,31 @@ def test_an_explosion_is_told_before_it_is_raised(batch: int, tmp_path: Path) ->
     assert strict(line)["loss" if batch == 8 else "val_nll"] is None
     assert strict(line)["training"] == "judged"
     assert not (tmp_path / "wild" / "kept").exists()  # nobody goes on from there
-    assert [one.number for one in course(tmp_path / "calm", BRISK)[1].epochs] == [1, 2, 3]
+    assert [one.number for one in course(tmp_path / "calm", BRISK).epochs] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("clip", ["norm", "none"])
+def test_a_gradient_that_explodes_is_seen_and_holds_up_what_follows_unless_it_is_clipped(
+    clip: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, steps = loop.descend, itertools.count(1)
+    recipe = replace(BRISK, epochs=12)
+    name = f"scratch:small-cnn?size=8&width=4&norm=none&clip={clip}"
+    calm = course(tmp_path / "calm", recipe, name)
+
+    def explode(network: Thawed, seen: torch.Tensor, truth: torch.Tensor) -> float:
+        loss = plain(network, seen, truth)
+        if next(steps) == 3:  # the first of the second epoch
+            for _, group in network.groups():
+                for own in group:
+                    assert own.grad is not None
+                    own.grad *= 1e6
+        return loss
+
+    monkeypatch.setattr(loop, "descend", explode)
+    spiked = course(tmp_path / "spiked", recipe, name)
+    norms = [one.gradients["head"] for one in spiked.epochs]
+    assert norms[1] > 1e4 * norms[0]  # told as it was, before clipping
+    left = [own.epochs[-1].loss / own.epochs[0].loss for own in (calm, spiked)]
+    assert left[0] < 0.1
+    assert left[1] < 0.1 if clip == "norm" else left[1] > 0.5

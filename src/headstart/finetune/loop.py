@@ -24,7 +24,7 @@ from headstart.evaluate import nll, softmax, temperature
 from headstart.files import cores, write_whole
 from headstart.finetune.thawed import Thawed
 from headstart.finetune.views import Views
-from headstart.finetune.wish import Epoch, OnEpoch
+from headstart.finetune.wish import Epoch, OnEpoch, Promise
 from headstart.values import Floats, Ints
 
 _AT_ONCE = 16  # pictures whose logits are taken together
@@ -134,6 +134,15 @@ def forward(call: Callable[[torch.Tensor], torch.Tensor], views: Views, rows: In
     return np.concatenate(found)
 
 
+def in_fold(told: OnEpoch, fold: int) -> OnEpoch:
+    """Tell which fold of cross-validation the epochs belong to."""
+
+    def tell(epoch: Epoch | Promise, of: int) -> None:
+        told(replace(epoch, fold=fold) if isinstance(epoch, Epoch) else epoch, of)
+
+    return tell
+
+
 @contextmanager
 def _threads_kept() -> Iterator[None]:
     """How many threads an operation takes is a setting of the whole process: put it back."""
@@ -175,7 +184,8 @@ def _epoch(  # noqa: PLR0913
             total = float("nan")
             break
         steps.append(found)
-        torch.nn.utils.clip_grad_norm_([p for _, group in network.groups() for p in group], recipe.clip)
+        if network.is_clipped:
+            torch.nn.utils.clip_grad_norm_([p for _, group in network.groups() for p in group], recipe.clip)
         optimiser.step()
         total += loss * len(batch)
     network.learning(on=False)

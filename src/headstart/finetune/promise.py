@@ -45,7 +45,7 @@ def _promise(material: Material, asked: Asked, engine: Engine, encode: float) ->
     finish = n * encode + (0.0 if len(material.val) else asked.recipe.epochs * n * step)
     seconds = min(prepare + judged, asked.budget_s)
     disk = need(network.width, network.dtype, n, views)
-    return Promise(asked.stages, asked.recipe.epochs, seconds, min(seconds + finish, asked.budget_s), disk)
+    return Promise(asked.stages, asked.recipe.epochs, disk, seconds, min(seconds + finish, asked.budget_s))
 
 
 def _blank(spec: Spec, k: int) -> Start:

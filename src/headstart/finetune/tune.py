@@ -34,7 +34,7 @@ from headstart.finetune.loop import FROM_SCRATCH, PRETRAINED, Recipe
 from headstart.finetune.thawed import Start, Thawed
 from headstart.finetune.views import RULES as VIEW_RULES
 from headstart.finetune.views import Looks, Views, keep, need, room, seen_once
-from headstart.finetune.wish import Epoch, Material, Policy, in_fold, trained
+from headstart.finetune.wish import Epoch, Material, Policy, trained
 from headstart.heads import one_thread_each
 from headstart.heads._choose import Fitted, Trial, choose
 from headstart.heads._inputs import Inputs
@@ -424,7 +424,7 @@ def fitting(
     folds = itertools.count(1)
 
     def fit(rows: Ints) -> Callable[[Ints], Doubles]:
-        own = replace(material.take(rows), on_epoch=in_fold(material.on_epoch, next(folds)))
+        own = replace(material.take(rows), on_epoch=loop.in_fold(material.on_epoch, next(folds)))
         fitted = choose(own.features, head=asked.head, seed=asked.seed)
         tuned = finish(own, fitted, attempt(own, asked, budget_s))
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -47,21 +47,12 @@ class Promise:
 
     stages_frozen: int
     epochs: int  # at most
+    disk_bytes: int  # of views, where none are kept yet
     seconds: float  # until it is judged
     whole_s: float  # with the second training on all pictures, and their features
-    disk_bytes: int  # of views, where none are kept yet
 
 
 OnEpoch = Callable[[Epoch | Promise, int], None]  # what it brought or will take, and of how many epochs
-
-
-def in_fold(told: OnEpoch, fold: int) -> OnEpoch:
-    """Tell which fold of cross-validation is trained."""
-
-    def tell(epoch: Epoch | Promise, of: int) -> None:
-        told(replace(epoch, fold=fold) if isinstance(epoch, Epoch) else epoch, of)
-
-    return tell
 
 
 def silent(_epoch: Epoch | Promise, _of: int) -> None:
