@@ -2,36 +2,45 @@
 training looks at keeps its hues."""
 
 import colorsys
+import contextlib
 import io
 import itertools
 import json
+import math
+import os
+import re
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import make
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from PIL import Image, ImageOps
 
 from headstart import backbones
-from headstart.cli import _show
+from headstart.cli import _show, group
+from headstart.cli.train import LINEAR, tuning
 from headstart.errors import (
     DownloadError,
     HeadstartError,
+    Misuse,
     NotFinite,
     OutputError,
     StoreError,
     UnreadablePicture,
 )
-from headstart.finetune import augment, loop, tune
+from headstart.finetune import augment, loop, sheet, tune
 from headstart.finetune.promise import _blank
 from headstart.finetune.thawed import Thawed
 from headstart.finetune.tune import Asked
 from headstart.finetune.views import Looks, Views
 from headstart.finetune.watch import watch
-from headstart.finetune.wish import Epoch, Material, OnEpoch, Promise, silent
+from headstart.finetune.wish import Epoch, Material, OnEpoch, Promise, silent, wish
 from headstart.values import Bytes
 
 TINY = "scratch:small-cnn?size=8&width=2&norm=none"
@@ -238,6 +247,62 @@ def test_the_terminal_names_each_training_once_within_80_columns(monkeypatch: py
     assert "1.0e+12" in lines[-1]
 
 
+# -- what is asked ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "trains"),
+    [
+        ([], False), (["--tune", "never"], False), (["--tune", "last"], True),
+        (["--freeze-to", "stage2"], True),
+        (["--backbone", "scratch:small-cnn"], True),
+        (["--backbone", "scratch:small-cnn", "--tune", "never"], False),
+        (["--backbone", "scratch:small-cnn", "--weights", "own.pth"], False),
+    ],
+)  # fmt: skip
+def test_only_what_trains_can_be_watched_and_is_said_to_stay_off_the_gpu(
+    options: list[str], trains: bool, tmp_path: Path
+) -> None:
+    """Asked of a folder that is not there: what can be trained comes as far as that."""
+    where = tmp_path / "run.jsonl"
+    line = ["train", str(tmp_path / "nowhere"), *options, "--device", "cuda"]
+    plain = CliRunner().invoke(group, line)
+    assert ("--device cuda is for encoding: stages are trained on the CPU" in plain.stderr) == trains
+    watched = CliRunner().invoke(group, [*line, "--watch", str(where)])
+    assert isinstance(watched.exception, Misuse)
+    assert ("say --tune as well" in str(watched.exception)) == (not trains)
+    assert where.exists() == trains
+
+
+@pytest.mark.parametrize("more", [{"epochs": 3}, {"augment": "none"}, {"budget_s": 9.0}])
+def test_a_frozen_network_from_scratch_has_no_epochs(more: dict[str, Any]) -> None:
+    nothing: dict[str, Any] = {"freeze_to": None, "augment": None, "epochs": None, "budget_s": math.inf}
+    spec = backbones.spec(TINY)
+    with pytest.raises(Misuse, match="say --tune as well"):
+        wish(spec, "never", **nothing | more)
+    assert wish(spec, "never", **nothing).tune == "never"
+    assert wish(spec, None, **nothing | more).tune == "all"
+
+
+@pytest.mark.parametrize(("head", "said"), [("prototypes", True), ("ridge", False), ("auto", False)])
+def test_a_head_that_cannot_be_trained_is_said(
+    head: str, said: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for tuned in ("last 1", "never"):
+        tuning({"options": {"head": head}, "tune": tuned, "tuning": None, "kept_frozen": None})
+        words = "a linear head was trained in its place" in capsys.readouterr().out
+        assert words == (said and tuned != "never")
+    assert LINEAR == tune.LINEAR
+
+
+def test_docs_have_the_numbers_of_the_code() -> None:
+    docs = (Path(__file__).parents[1] / "docs" / "finetuning.md").read_text("utf-8")
+    assert f"unless you say, {loop.PRETRAINED.epochs}, and {loop.FROM_SCRATCH.epochs} from scratch" in docs
+    assert sheet.COLUMNS == tune.VIEWS == 4
+    assert "draws the four views of eight pictures" in docs
+    assert sheet.ROWS == 8
+
+
 # -- what is looked at ------------------------------------------------------------------------------------
 
 TINTS = [(220, 130, 30), (250, 180, 60), (40, 90, 200), (60, 190, 80), (200, 60, 160)]
@@ -339,3 +404,43 @@ def test_a_gradient_that_explodes_is_seen_and_holds_up_what_follows_unless_it_is
     left = [own.epochs[-1].loss / own.epochs[0].loss for own in (calm, spiked)]
     assert left[0] < 0.1
     assert left[1] < 0.1 if clip == "norm" else left[1] > 0.5
+
+
+# -- from the command line --------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_training_is_watched_from_the_command_line(tmp_path: Path) -> None:
+    """Its terminal is a real one; a test part of its own spares the folds."""
+    pty = pytest.importorskip("pty")
+    data = make.folder(tmp_path / "data" / "train", {"red": 20, "green": 20})
+    make.folder(tmp_path / "data" / "test", {"red": 4, "green": 4}, first=40)
+    ours, theirs = pty.openpty()
+    line = [
+        sys.executable, "-m", "headstart", "train", str(data.parent), "--out", str(tmp_path / "model"),
+        "--tune", "last", "--budget", "10m", "--epochs", "1", "--augment", "light", "--head", "prototypes",
+        "--no-report", "--watch", str(tmp_path / "run.jsonl"),
+    ]  # fmt: skip
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=theirs, text=True) as process:
+        os.close(theirs)
+        said = b""
+        with contextlib.suppress(OSError):  # how a terminal ends on Linux
+            while piece := os.read(ours, 4096):
+                said += piece
+        out, _ = process.communicate()
+    os.close(ours)
+    assert process.returncode == 0, said.decode()
+    lines = [one for one in said.decode().replace("\r\n", "\n").split("\n") if "\r" not in one]
+    told = [one for one in lines if one]
+    assert max(len(one) for one in [*told, *out.splitlines()] if str(tmp_path) not in one) <= 80
+    assert re.fullmatch(r"5 stages frozen: at most 1 epochs?, about \d+ s until judged,", told[0])
+    assert re.search(r"in all if taken; views take at most \d+ MB on disk", told[1])
+    assert told[2] == "judged on pictures kept aside, 5 stages frozen"
+    assert told[4].split()[0] == "1/1"
+    kept = [strict(one) for one in (tmp_path / "run.jsonl").read_text("utf-8").splitlines()]
+    assert [one["training"] for one in kept][:1] == ["judged"]
+    assert len(kept) == sum("1/1" in one for one in told)
+    assert "stages frozen: " in out
+    assert re.search(r"gain -?\d\.\d{3} \(-?\d\.\d{3} to -?\d\.\d{3}\) on \d+ pictures", out)
+    taken = "a linear head was trained in its place" in out
+    assert taken == (len(kept) == 2)  # once more on all pictures, where it is taken

@@ -96,12 +96,12 @@ def wish(
         raise Misuse(f"--epochs {epochs}: wanted 1 or more.")
     if not budget_s > 0:
         raise Misuse(f"a budget of {budget_s} s: wanted more than nothing.")
-    if (tune, freeze_to) in ((None, None), (NEVER, None)) and spec.weights.source != "random":
+    random = spec.weights.source == "random"
+    if (tune, freeze_to) in ((NEVER, None), (NEVER if random else None, None)):
         if augment is not None or epochs is not None or math.isfinite(budget_s):
             raise Misuse("--augment, --epochs and --budget are for training stages: say --tune as well.")
     elif not spec.stages:
         raise Misuse(f"{spec.name} has no stages that headstart knows, so it stays frozen: --tune never.")
-    random = spec.weights.source == "random"
     if random and (freeze_to is not None or tune not in (None, "all", NEVER)):
         raise Misuse(f"{spec.name} starts from nothing, so all of it is trained: --tune all.")
     usual = "all" if random else "" if freeze_to is not None else NEVER
