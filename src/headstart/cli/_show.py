@@ -49,30 +49,45 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
         yield step
 
 
+_HEADINGS = "  epoch      loss     val  right   rate     left  gradients by stage"
+
+
 @contextmanager
 def epochs() -> Iterator[Callable[[Any, int], None]]:
-    """On stderr, where that is a terminal: what training will take, then a line for each epoch."""
+    """On stderr, where that is a terminal: what training will take, then a line for each epoch of each."""
     if not sys.stderr.isatty():
         yield lambda _epoch, _of: None
         return
+
+    before: list[str] = []
 
     def told(epoch: Any, of: int) -> None:
         from headstart.finetune.wish import Promise
 
         if isinstance(epoch, Promise):
-            took = f"{long(epoch.seconds)} to judge it, {long(epoch.whole_s)} in all if taken"
-            sys.stderr.write(
-                cut(f"{epoch.stages_frozen} stages frozen: at most {of} epochs, about {took}") + "\n"
-            )
+            until, whole, disk = long(epoch.seconds), long(epoch.whole_s), size(epoch.disk_bytes)
+            first = f"{epoch.stages_frozen} stages frozen: at most {of} epochs, about {until} until judged,"
+            sys.stderr.write(f"{first}\n  {whole} in all if taken; views take at most {disk} on disk\n")
             return
-        val = "  on all pictures"
-        if epoch.val_nll is not None:
-            val = f"  val {epoch.val_nll:.4f}, {epoch.val_accuracy:.3f} right"
-        left = epoch.seconds * (of - epoch.number)
-        line = f"epoch {epoch.number:>3} of {of}  loss {epoch.loss:.4f}{val}  at most {left:.0f} s left"
-        sys.stderr.write(cut(line) + "\n")
+        fold = f"fold {epoch.fold}: " if epoch.fold else ""
+        how = "on all pictures" if epoch.val_nll is None else "judged on pictures kept aside"
+        title = f"{fold}{how}, {epoch.stages_frozen} stages frozen"
+        if before != [title]:
+            before[:] = [title]
+            sys.stderr.write(f"{title}\n{_HEADINGS}\n")
+        sys.stderr.write(cut(_epoch(epoch, of)) + "\n")
 
     yield told
+
+
+def _epoch(epoch: Any, of: int) -> str:
+    """Of the gradients the stages with the least and the greatest norm: what vanishes, what explodes."""
+    val = "      -      -" if epoch.val_nll is None else f"{epoch.val_nll:7.4f}  {epoch.val_accuracy:5.3f}"
+    norms = sorted(epoch.gradients.items(), key=lambda one: one[1])
+    slopes = ", ".join(f"{norm:.2g} {stage}" for stage, norm in (norms[0], norms[-1]))
+    loss = f"{epoch.loss:.4f}" if epoch.loss < 100 else f"{epoch.loss:.1e}"
+    left = long(epoch.seconds * (of - epoch.number))
+    return f"  {epoch.number:>3}/{of:<3} {loss:>7} {val}  {epoch.rate:.0e}  {left:>7}  {slopes}"
 
 
 def findings(document: dict[str, Any], hint: str) -> None:
@@ -150,6 +165,15 @@ def safe(text: str) -> str:
 def long(seconds: float) -> str:
     """A time for people: in minutes from ten on."""
     return f"{seconds / 60:.0f} min" if seconds >= LONG_S else f"{seconds:.0f} s"
+
+
+def size(count: int) -> str:
+    """Bytes for people.
+
+    >>> size(44_000), size(3_000_000), size(1_230_000_000)
+    ('1 MB', '3 MB', '1.2 GB')
+    """
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{max(1, count / 1e6):.0f} MB"
 
 
 def cut(line: str, width: int = WIDTH) -> str:

@@ -13,7 +13,7 @@ from headstart.cli import _options, _show
 @_options.weights
 @_options.device
 @_options.limit_px
-@click.option("--sheet", type=_options.PATH, metavar="FILE.png", help="Draw what training would see.")
+@click.option("--sheet", type=_options.PATH, metavar="FILE.png", help="Draw views as training makes them.")
 @click.option("--augment", type=click.Choice(["none", "light", "strong"]), help="Which views --sheet draws.")
 @_options.as_json
 def command(
@@ -50,7 +50,10 @@ def command(
         how, files = chosen(backbone, weights).preprocess, seen.examples.files()
         write_whole(sheet, drawn(files, seen.examples.digests, how, policy, mirror=True, limit_px=limit_px))
         click.echo(
-            f"{_show.safe(str(sheet))}: views of --augment {policy}, mirrored ones among them", err=True
+            f"{_show.safe(str(sheet))}: views of --augment {policy}, mirrored ones among them.\n"
+            "  train mirrors only where mirrored pictures are still recognised, and unless\n"
+            "  --augment is said, it goes by the pictures of its training part.",
+            err=True,
         )
     report = seen.to_json()
     if json:

@@ -9,9 +9,12 @@ from typing import Any
 import click
 
 from headstart.cli import _options, _show
+from headstart.errors import Misuse
+from headstart.finetune.wish import NEVER
 
 BEST = 11.5  # times the default's time per picture is what `best` takes, by benchmarks/best.py
 GOOD = 0.99  # accuracy that sending unsure pictures to a person is to reach
+LINEAR = ("lda", "ridge", "logistic")  # heads that training goes on from
 CONVERTED = 2.0  # seconds to open a network that show that it was not kept from before
 
 
@@ -61,6 +64,11 @@ def command(
     from headstart.finetune.watch import watch as watched
     from headstart.recipe import default_out, train
 
+    trains = _trains(backbone, weights, tune, freeze_to)
+    if watch is not None and not trains:
+        raise Misuse("--watch is for training stages: say --tune as well.")
+    if trains and device.startswith("cuda"):
+        click.echo(f"--device {device} is for encoding: stages are trained on the CPU", err=True)
     with _show.progress("encoding") as step, _show.epochs() as shown, watched(watch, shown) as epoch:
         model = train(
             data,
@@ -88,6 +96,12 @@ def command(
         _show.as_json(model.report)
     else:
         told(model.report, data, out or default_out(data))
+
+
+def _trains(backbone: str, weights: Path | None, tune: str | None, freeze_to: str | None) -> bool:
+    """Whether stages are to be trained: all of a network from scratch, unless told otherwise."""
+    scratch = weights is None and backbone.startswith("scratch:")
+    return freeze_to is not None or (tune != NEVER if tune is not None else scratch)
 
 
 def told(report: dict[str, Any], data: Path, out: Path) -> None:
@@ -202,6 +216,9 @@ def _trained(report: dict[str, Any]) -> str:
 
 def tuning(report: dict[str, Any]) -> None:
     """What training stages brought beside the frozen network, on pictures that neither had seen."""
+    head = report["options"]["head"]
+    if report["tune"] != NEVER and head not in ("auto", *LINEAR):
+        click.echo(f"  --head {head} is not linear: a linear head was trained in its place")
     for one in report["tuning"] or ():
         low, high = one["nll_gain_ci95"]
         verdict = "better" if one["better"] else "worse" if one["worse"] else "no better"

@@ -1,18 +1,18 @@
 """Augmentation: other looks at a training picture, told by its content, a number and nothing else.
 
-A look never leaves the picture, never turns it upside down and never changes a hue, so that what it shows
-stays what it is called. Mirroring is left out where mirrored pictures are no longer recognised
-(`finetune.tune`): letters, digits and hands do not survive it.
+What is cut out lies within the picture, nothing is turned upside down and no hue changes, so that what a look
+shows stays what it is called; where it is turned or slanted, a grey corner shows. Mirroring is left out where
+mirrored pictures are no longer recognised (`finetune.tune`): letters, digits and hands do not survive it.
 """
 
 from dataclasses import replace
 
 import numpy as np
-from PIL import Image, ImageEnhance, ImageOps
+from PIL import Image, ImageEnhance
 
 from headstart.finetune.wish import Policy
 from headstart.modalities.image import LIMIT_PX, WHOLE, Cut, cuts
-from headstart.values import Bytes, Preprocess
+from headstart.values import Bytes, Floats, Preprocess
 
 STRONG_FROM = 100  # pictures per class from which `strong` is taken unless one is named
 SIZES = {"light": (0.7, 1.14), "strong": (0.45, 1.14)}  # of the look's side, in sides of the central square
@@ -75,15 +75,16 @@ def _changed(pixels: Bytes, dice: np.random.Generator) -> Bytes:
     strength = float(dice.uniform(-1, 1))
     bilinear = Image.Resampling.BILINEAR
     if kind == 0:
-        changed = ImageEnhance.Brightness(image).enhance(1 + 0.4 * strength)
-    elif kind == 1:
-        changed = ImageEnhance.Contrast(image).enhance(1 + 0.4 * strength)
-    elif kind == 2:
-        changed = ImageEnhance.Color(image).enhance(1 + 0.6 * strength)
-    elif kind == 3:
+        return _away(pixels, np.float32(0), 1 + 0.4 * strength)
+    if kind == 1:
+        return _away(pixels, _grey(image).mean(), 1 + 0.4 * strength)
+    if kind == 2:
+        return _away(pixels, _grey(image), 1 + 0.6 * strength)
+    if kind == 3:
         changed = ImageEnhance.Sharpness(image).enhance(1 + 0.8 * strength)
     elif kind == 4:
-        changed = ImageOps.autocontrast(image)
+        low, high = np.float32(pixels.min()), np.float32(pixels.max())
+        return _away(pixels - low, np.float32(0), float(255 / (high - low))) if high > low else pixels
     elif kind == 5:
         changed = image.rotate(15 * strength, bilinear, fillcolor=_GREY)
     elif kind == 6:
@@ -93,3 +94,22 @@ def _changed(pixels: Bytes, dice: np.random.Generator) -> Bytes:
     else:
         changed = image
     return np.asarray(changed)
+
+
+def _grey(image: Image.Image) -> Floats:
+    """How light each pixel is, [s, s, 1]."""
+    return np.asarray(image.convert("L"), np.float32)[:, :, None]
+
+
+def _away(pixels: Bytes | Floats, origin: Floats | np.float32, factor: float) -> Bytes:
+    """Every colour so many times as far from `origin`, which is grey.
+
+    What no pixel can hold is drawn towards its own grey until one can: cut off channel by channel it would
+    change its hue (a light orange made lighter, by 17 degrees).
+    """
+    wanted = origin + np.float32(factor) * (pixels - origin)
+    grey = wanted.mean(-1, keepdims=True).clip(0, 255)
+    colour = wanted - grey
+    room = np.where(colour > 0, 255 - grey, grey) / np.maximum(np.abs(colour), np.float32(1e-3))
+    found: Bytes = np.rint(grey + colour * room.min(-1, keepdims=True).clip(0, 1)).astype(np.uint8)
+    return found

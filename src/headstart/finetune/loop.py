@@ -24,7 +24,7 @@ from headstart.evaluate import nll, softmax, temperature
 from headstart.files import cores, write_whole
 from headstart.finetune.thawed import Thawed
 from headstart.finetune.views import Views
-from headstart.finetune.wish import Epoch, OnEpoch
+from headstart.finetune.wish import Epoch, OnEpoch, Promise
 from headstart.values import Floats, Ints
 
 _AT_ONCE = 16  # pictures whose logits are taken together
@@ -77,13 +77,17 @@ def run(  # noqa: PLR0913  each is a thing of its own
     With `val` rows the best epoch is the one with their least log-loss, else the last. The state after each
     epoch is kept in the file `kept`; a run that finds one goes on from there and ends with the same bits.
 
+    An epoch in which a number is not finite is the last. It is told, with the gradients up to there.
+
     Raises:
-        NotFinite: the loss is not finite.
+        NotFinite: a loss, a gradient or a logit is not.
         OutputError: the state cannot be kept.
     """
     optimiser = _optimiser(network, recipe)
     history: list[Epoch] = []
     best, best_state, least = 0, _copied(network), _val_loss(network, views, y, val)[0] if len(val) else 0.0
+    if not np.isfinite(least):
+        raise NotFinite("a logit is not finite before training begins: the weights are damaged.")
     found = _read(kept)
     if found is not None and len(found[1]["history"]) <= stop_after:
         history, best, least, best_state = _resume(found, network, optimiser)
@@ -96,6 +100,12 @@ def run(  # noqa: PLR0913  each is a thing of its own
                 best, least, best_state = number, loss, _copied(network)
         else:
             best, best_state = number, _copied(network)
+        if not np.isfinite([done.loss, done.val_nll or 0.0]).all():
+            on_epoch(done, stop_after)
+            raise NotFinite(
+                f"training ran away in epoch {number}: a loss, a gradient or a logit is not finite. The "
+                "rate is too high for this network, or its weights are damaged."
+            )
         history.append(done)
         _keep(kept, network, optimiser, history, best, least, best_state)
         on_epoch(done, stop_after)
@@ -124,6 +134,15 @@ def forward(call: Callable[[torch.Tensor], torch.Tensor], views: Views, rows: In
     return np.concatenate(found)
 
 
+def in_fold(told: OnEpoch, fold: int) -> OnEpoch:
+    """Tell which fold of cross-validation the epochs belong to."""
+
+    def tell(epoch: Epoch | Promise, of: int) -> None:
+        told(replace(epoch, fold=fold) if isinstance(epoch, Epoch) else epoch, of)
+
+    return tell
+
+
 @contextmanager
 def _threads_kept() -> Iterator[None]:
     """How many threads an operation takes is a setting of the whole process: put it back."""
@@ -150,7 +169,7 @@ def _epoch(  # noqa: PLR0913
     # every picture goes through its views in turn, each from a place of its own
     offsets = np.random.default_rng(seed).integers(views.looks.views, size=len(rows))
     batches = [own for own in np.array_split(order, max(1, round(len(order) / recipe.batch))) if len(own)]
-    whole, total, norms = recipe.epochs * len(batches), 0.0, {name: 0.0 for name, _ in network.groups()}
+    whole, total, steps = recipe.epochs * len(batches), 0.0, list[dict[str, float]]()
     network.learning(on=True)
     for at, batch in enumerate(batches):
         share = ((number - 1) * len(batches) + at + 1) / whole
@@ -159,16 +178,22 @@ def _epoch(  # noqa: PLR0913
             group["lr"] = group["peak"] * factor
         seen = torch.from_numpy(views.of(rows[batch], (offsets[batch] + number) % views.looks.views))
         loss = descend(network, seen, torch.from_numpy(y[rows[batch]]))
-        for name, own in network.groups():
-            norms[name] += float(torch.nn.utils.get_total_norm([p.grad for p in own if p.grad is not None]))
-        torch.nn.utils.clip_grad_norm_([p for _, group in network.groups() for p in group], recipe.clip)
+        slopes = {name: [p.grad for p in own if p.grad is not None] for name, own in network.groups()}
+        found = {name: float(torch.nn.utils.get_total_norm(own)) for name, own in slopes.items()}
+        if not np.isfinite([loss, *found.values()]).all():
+            total = float("nan")
+            break
+        steps.append(found)
+        if network.is_clipped:
+            torch.nn.utils.clip_grad_norm_([p for _, group in network.groups() for p in group], recipe.clip)
         optimiser.step()
         total += loss * len(batch)
     network.learning(on=False)
-    if not np.isfinite(total):
-        raise NotFinite("the loss is not finite: the rate is too high for this network, or it is damaged.")
     rate = max(group["lr"] for group in optimiser.param_groups)
-    gradients = {name: norm / len(batches) for name, norm in norms.items()}
+    gradients = {
+        name: sum(norms[name] for norms in steps) / len(steps) if steps else float("nan")
+        for name, _ in network.groups()
+    }
     return Epoch(
         network.stages, number, total / len(rows), rate, gradients, None, None, time.perf_counter() - begin
     )
@@ -221,7 +246,7 @@ def _optimiser(network: Thawed, recipe: Recipe) -> torch.optim.Optimizer:
 def _val_loss(network: Thawed, views: Views, y: Ints, val: Ints) -> tuple[float, float]:
     found = logits(network, views, val)
     if not np.isfinite(found).all():
-        raise NotFinite("a logit is not finite: the rate is too high for this network, or it is damaged.")
+        return float("nan"), float("nan")
     probabilities = softmax(found, temperature(found, y[val]))
     return nll(y[val], probabilities), float((probabilities.argmax(1) == y[val]).mean())
 

@@ -17,6 +17,7 @@ from headstart.finetune.augment import looks
 from headstart.finetune.pace import Cost, seconds_to_encode, seconds_to_train
 from headstart.finetune.thawed import Start, Thawed
 from headstart.finetune.tune import MIRRORED, SHARE, Asked, shares_of, usual_views
+from headstart.finetune.views import need
 from headstart.finetune.wish import Material, Promise
 from headstart.heads._cross_validate import OUTER_FOLDS
 from headstart.values import Spec
@@ -51,7 +52,8 @@ def _promise(material: Material, asked: Asked, workers: int, encode: float) -> P
     whole = judged + cost.after(epochs)
     if material.crossed:
         whole += OUTER_FOLDS * _fold(n - len(material.val), network, asked, epochs, (step, see, encode))
-    return Promise(asked.stages, epochs, judged, whole)
+    disk = need(network.width, network.dtype, n, views)
+    return Promise(asked.stages, epochs, disk, judged, whole)
 
 
 def _cost(n: int, val: int, encoded: int, network: Thawed, pace: tuple[float, float, float]) -> Cost:

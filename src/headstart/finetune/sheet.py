@@ -1,4 +1,4 @@
-"""A contact sheet of what a network sees in training: a row for each picture, a column for each view."""
+"""A contact sheet of views as training makes them: a row for each picture, a column for each view."""
 
 import io
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from headstart.finetune.wish import Policy
 from headstart.modalities.image import LIMIT_PX
 from headstart.values import Preprocess
 
-ROWS, COLUMNS, SIDE_PX, GAP_PX = 8, 7, 112, 4
+ROWS, COLUMNS, SIDE_PX, GAP_PX = 8, 4, 112, 4  # as many columns as training makes views
 
 
 def drawn(

@@ -18,6 +18,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from headstart.backbones.chain import Chain
 from headstart.backbones.network import Normalise, example, load
+from headstart.backbones.scratch import is_unclipped
 from headstart.values import Floats, Spec
 
 CLOSE = 1e-3  # of the largest feature: how far a folded network may be from the plain one
@@ -46,6 +47,7 @@ class Thawed(nn.Module):
         self.chain = load(spec)
         self.stages, self.dim, self._first = stages, spec.dim, start.first
         self.learns_statistics = spec.weights.source == "random"
+        self.is_clipped = not is_unclipped(spec)
         if not self.learns_statistics:
             fold(self.chain, spec.preprocess.size_px)
         self.chain.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -8,6 +8,7 @@ arXiv:2109.01903) on mixing weights. Where no epoch is better than the start, th
 """
 
 import hashlib
+import itertools
 import json
 import math
 import time
@@ -444,10 +445,11 @@ def _file(network: Thawed, seen: Iterable[str]) -> bytes:
 def fitting(
     material: Material, asked: Asked, budget_s: float = math.inf
 ) -> Callable[[Ints], Callable[[Ints], Doubles]]:
-    """Training as asked on some rows, to judge others by."""
+    """Training as asked on some rows, to judge others by; each is a fold of its own."""
+    folds = itertools.count(1)
 
     def fit(rows: Ints) -> Callable[[Ints], Doubles]:
-        own = material.take(rows)
+        own = replace(material.take(rows), on_epoch=loop.in_fold(material.on_epoch, next(folds)))
         fitted = choose(own.features, head=asked.head, seed=asked.seed)
         tried = attempt(own, asked, budget_s)
         if not tried.best and not is_scratch(material.spec):  # as the model itself would, it stays frozen

@@ -30,7 +30,7 @@ from headstart.values import Bytes, Ints, Spec
 
 FOLDER = "views"
 SHARE = 0.5  # of the free disk is the most that views take
-RULES = 1  # of how looks are made; a change of `finetune.augment` is a new number
+RULES = 2  # of how looks are made; a change of `finetune.augment` is a new number
 
 
 @dataclass(frozen=True)

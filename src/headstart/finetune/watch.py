@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -64,16 +64,20 @@ def numbers(epoch: Epoch) -> dict[str, float]:
 
 
 def _lines(place: str) -> Iterator[Keep]:
+    with _written(place):  # around this alone: what is watched has errors of its own
+        file = Path(place).open("a", encoding="utf-8")  # noqa: SIM115
+
+    def keep(epoch: Epoch, of: int) -> None:
+        line = {"training": epoch.training} | epoch.to_json() | {"of": of}
+        with _written(place):
+            file.write(json.dumps(line, allow_nan=False) + "\n")
+            file.flush()
+
     try:
-        with Path(place).open("a", encoding="utf-8") as file:
-
-            def keep(epoch: Epoch, of: int) -> None:
-                file.write(json.dumps(epoch.to_json() | {"of": of}) + "\n")
-                file.flush()
-
-            yield keep
-    except OSError as error:
-        raise OutputError(f"{place} cannot be written: {reason(error)}.") from error
+        yield keep
+    finally:
+        with _written(place):
+            file.close()
 
 
 def _tensorboard(place: str) -> Iterator[Keep]:
@@ -85,11 +89,12 @@ def _tensorboard(place: str) -> Iterator[Keep]:
 
     def keep(epoch: Epoch, _of: int) -> None:
         run = _run(epoch)
-        if run not in writers:
-            writers[run] = Writer(str(Path(place) / run))
-        for name, value in numbers(epoch).items():
-            writers[run].add_scalar(name, value, epoch.number)
-        writers[run].flush()
+        with _written(place):
+            if run not in writers:
+                writers[run] = Writer(str(Path(place) / run))
+            for name, value in numbers(epoch).items():
+                writers[run].add_scalar(name, value, epoch.number)
+            writers[run].flush()
 
     try:
         yield keep
@@ -107,26 +112,51 @@ def _mlflow(place: str) -> Iterator[Keep]:
         from mlflow.exceptions import MlflowException
     except ModuleNotFoundError as error:
         raise MissingExtra("--watch mlflow", EXTRA) from error
-    try:
+
+    @contextmanager
+    def told() -> Iterator[None]:
+        try:
+            yield
+        except MlflowException as error:
+            raise OutputError(f"{place} cannot be used by MLflow: {str(error)[:200]}") from error
+
+    with told():
         client = MlflowClient(place)
         known = client.get_experiment_by_name("headstart")
         experiment = known.experiment_id if known else client.create_experiment("headstart")
-        runs: dict[str, str] = {}
+    runs: dict[str, str] = {}
 
-        def keep(epoch: Epoch, _of: int) -> None:
-            name = _run(epoch)
+    def keep(epoch: Epoch, _of: int) -> None:
+        name = _run(epoch)
+        with told():
             if name not in runs:
                 runs[name] = client.create_run(experiment, run_name=name).info.run_id
             for key, value in numbers(epoch).items():
                 client.log_metric(runs[name], key, value, step=epoch.number)
 
+    def end(status: str) -> None:
+        with told():
+            for run in runs.values():
+                client.set_terminated(run, status)
+
+    try:
         yield keep
-        for run in runs.values():
-            client.set_terminated(run)
-    except MlflowException as error:
-        raise OutputError(f"{place} cannot be used by MLflow: {str(error)[:200]}") from error
+    except BaseException as error:
+        with suppress(OutputError):  # what went wrong first is what is told
+            end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        raise
+    end("FINISHED")
+
+
+@contextmanager
+def _written(place: str) -> Iterator[None]:
+    """What the disk refuses is an error of this place."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"{place} cannot be written: {reason(error)}.") from error
 
 
 def _run(epoch: Epoch) -> str:
-    """A training is a run: one judged on kept pictures, or the final one on all."""
-    return f"{epoch.stages_frozen}-frozen-{'final' if epoch.val_nll is None else 'judged'}"
+    """A run for each training, named without spaces."""
+    return f"{epoch.stages_frozen}-frozen-{epoch.training.replace(' ', '-')}"

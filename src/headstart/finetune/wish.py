@@ -22,15 +22,22 @@ class Epoch:
 
     stages_frozen: int
     number: int  # from 1
-    loss: float  # mean over the training pictures, while it went on
+    loss: float  # mean over the training pictures, while it went on; NaN where training ran away
     rate: float  # of the deepest stage, at the end
     gradients: dict[str, float]  # mean norm by stage, before clipping
     val_nll: float | None  # at the best temperature
     val_accuracy: float | None
     seconds: float
+    fold: int = 0  # of cross-validation, from 1; 0: a training of the model itself
+
+    @property
+    def training(self) -> str:
+        """Which training it belongs to: one judged on kept pictures, or the final one on all."""
+        kind = "final" if self.val_nll is None else "judged"
+        return f"fold {self.fold} {kind}" if self.fold else kind
 
     def to_json(self) -> dict[str, Any]:
-        """One line of the record."""
+        """One line of the record; null for a number that is not finite."""
         return {key: _short(value) for key, value in asdict(self).items()}
 
 
@@ -40,6 +47,7 @@ class Promise:
 
     stages_frozen: int
     epochs: int  # at most
+    disk_bytes: int  # of views, where none are kept yet
     seconds: float  # until it is judged
     whole_s: float  # with the second training on all pictures, their features, and any cross-validation
 
@@ -88,12 +96,12 @@ def wish(
         raise Misuse(f"--epochs {epochs}: wanted 1 or more.")
     if not budget_s > 0:
         raise Misuse(f"a budget of {budget_s} s: wanted more than nothing.")
-    if (tune, freeze_to) in ((None, None), (NEVER, None)) and spec.weights.source != "random":
+    random = spec.weights.source == "random"
+    if (tune, freeze_to) in ((NEVER, None), (NEVER if random else None, None)):
         if augment is not None or epochs is not None or math.isfinite(budget_s):
             raise Misuse("--augment, --epochs and --budget are for training stages: say --tune as well.")
     elif not spec.stages:
         raise Misuse(f"{spec.name} has no stages that headstart knows, so it stays frozen: --tune never.")
-    random = spec.weights.source == "random"
     if random and (freeze_to is not None or tune not in (None, "all", NEVER)):
         raise Misuse(f"{spec.name} starts from nothing, so all of it is trained: --tune all.")
     usual = "all" if random else "" if freeze_to is not None else NEVER
@@ -155,4 +163,6 @@ class Material:
 def _short(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _short(own) for key, own in value.items()}
-    return float(f"{value:.5g}") if isinstance(value, float) else value
+    if isinstance(value, float):  # JSON has no word for what is not finite
+        return float(f"{value:.5g}") if math.isfinite(value) else None
+    return value

@@ -24,6 +24,7 @@ SEEDS = range(2**63)  # what torch takes
 INITS = ("he", "xavier", "small")
 ACTIVATIONS = ("relu", "tanh", "sigmoid")
 NORMS = ("batch", "none")
+CLIPS = ("norm", "none")
 
 Arguments = tuple[tuple[str, str], ...]
 
@@ -46,6 +47,7 @@ class Switches:
     init: str
     activation: str
     norm: str
+    clip: str  # of gradients, while it is trained
 
     @classmethod
     def of(cls, architecture: str, asked: dict[str, str]) -> Self:
@@ -69,6 +71,7 @@ class Switches:
             init=_one("init", asked.get("init", "he"), INITS),
             activation=_one("activation", asked.get("activation", "relu"), ACTIVATIONS),
             norm=_one("norm", asked.get("norm", "batch"), NORMS),
+            clip=_one("clip", asked.get("clip", "norm"), CLIPS),
         )
 
     def arguments(self) -> Arguments:
@@ -125,7 +128,13 @@ def described(name: str) -> Spec:
 
 def digest(architecture: str, arguments: Arguments) -> str:
     """What stands for the initial weights, as the digest of a file stands for the weights in it."""
-    return digest_bytes(json.dumps([PREFIX, EDITION, architecture, *arguments]).encode())
+    drawn = [one for one in arguments if one[0] != "clip"]  # that is of training alone
+    return digest_bytes(json.dumps([PREFIX, EDITION, architecture, *drawn]).encode())
+
+
+def is_unclipped(spec: Spec) -> bool:
+    """Whether this network's gradients are used as they are, however large."""
+    return spec.library == LIBRARY and dict(spec.arguments).get("clip") == "none"
 
 
 def _whole(switch: str, value: str, allowed: range) -> int:
