@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import re
 import shutil
 import signal
@@ -455,6 +456,48 @@ def test_every_option_route_and_limit_is_in_the_docs() -> None:
                 assert f"`{name}" in page, name
     for path in create_app(Settings((("x", Path("x")),))).openapi()["paths"]:
         assert path.replace("{name}", "NAME") in page, path
+
+
+HELD = """
+import io, sys, threading
+import numpy as np
+from PIL import Image
+from headstart.modalities.image import decode
+from headstart.serve.run import keep_no_memory
+from headstart.values import Preprocess
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+
+out = io.BytesIO()
+Image.fromarray(np.full((2000, 2500), 777, np.uint16)).save(out, "PNG")
+how = Preprocess(56, 64, "bicubic", (0.5,) * 3, (0.5,) * 3, (0, 0, 0))
+if sys.argv[1] == "with":
+    keep_no_memory()
+one, both, before = threading.Lock(), threading.Barrier(7), resident()
+
+def work():
+    with one:
+        decode(out.getvalue(), how)
+        decode(out.getvalue(), how)
+    both.wait()
+
+for _ in range(6):
+    threading.Thread(target=work).start()
+both.wait()
+print(resident() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc keeps memory for each thread")
+def test_memory_of_pictures_is_not_kept_by_every_thread_that_decoded_one() -> None:
+    """Six threads, one after the other, 5 million pixels of 16 bits."""
+    kept = {
+        how: int(subprocess.run([sys.executable, "-c", HELD, how], capture_output=True, check=True).stdout)
+        for how in ("with", "without")
+    }
+    assert kept["with"] < 60e6
+    assert kept["without"] > kept["with"] + 40e6, "glibc has learnt it: then this is needed no more"
 
 
 def test_the_container_runs_what_it_says() -> None:

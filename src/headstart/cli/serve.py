@@ -30,7 +30,13 @@ from headstart.cli import _options, _show
 @click.option(
     "--max-bytes", default=32_000_000, show_default=True, type=click.IntRange(1), help="Of a request."
 )
-@click.option("--max-px", default=50_000_000, show_default=True, type=click.IntRange(1), help="Of a picture.")
+@click.option(
+    "--max-px",
+    default=50_000_000,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Of a picture, and of all that are decoded at a time.",
+)
 @click.option(
     "--max-files", default=32, show_default=True, type=click.IntRange(1), help="Pictures of a request."
 )
@@ -39,7 +45,7 @@ from headstart.cli import _options, _show
     default=128,
     show_default=True,
     type=click.IntRange(1),
-    help="Pictures that may wait: then 503.",
+    help="Pictures that may wait for a model: then 503.",
 )
 @click.option("--timeout", default="30s", show_default=True, type=_options.DURATION, help="For each request.")
 @click.option(

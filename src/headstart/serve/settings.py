@@ -33,9 +33,9 @@ class Settings:
     origins: tuple[str, ...] = ()  # that pages may ask from
     proxy: str | None = None  # addresses whose X-Forwarded-For is believed
     max_bytes: int = 32_000_000  # of one request's body
-    max_px: int = 50_000_000  # of one picture
+    max_px: int = 50_000_000  # of one picture, and of all that are decoded at a time
     max_files: int = 32  # pictures of one request
-    queue: int = 128  # pictures that wait or are under way
+    queue: int = 128  # pictures that wait or are under way in one lane
     timeout_s: float = 30.0  # from a request's first byte to its answer
     rate: float | None = None  # requests per second and client, on average
 
