@@ -50,6 +50,7 @@ from headstart.serve.upload import LONGEST_NAME, Share, Store, pictures
 
 KEY = "a key that nobody guesses"
 ROOM = Room(10**8)
+Client = functools.partial(TestClient, base_url="http://127.0.0.1:8000")
 JPEG = {"Content-Type": "image/jpeg"}
 
 
@@ -88,7 +89,7 @@ def files(parted: Path) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def client(folder: Path, other: Path) -> Iterator[TestClient]:
-    with TestClient(create_app(Settings((("toys", folder), ("ridge", other))))) as found:
+    with Client(create_app(Settings((("toys", folder), ("ridge", other))))) as found:
         yield found
 
 
@@ -333,7 +334,7 @@ def test_real_hostile_files_are_answered_as_predict_answers_them(
 @pytest.fixture(scope="module")
 def strict(folder: Path) -> Iterator[TestClient]:
     limits = Settings((("toys", folder),), max_bytes=20_000, max_px=10_000, max_files=3, queue=4, timeout_s=2)
-    with TestClient(create_app(limits)) as found:
+    with Client(create_app(limits)) as found:
         yield found
 
 
@@ -477,7 +478,7 @@ def apart(folder: Path, other: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
     monkeypatch.setattr("headstart.serve.shelf.open_engine", another)
     limits = Settings((("slow", folder), ("fast", other)), max_px=10_000, max_files=3, queue=4, timeout_s=2)
-    with TestClient(create_app(limits)) as found:
+    with Client(create_app(limits)) as found:
         yield found
 
 
@@ -652,7 +653,7 @@ def test_a_fault_of_ours_is_500_without_its_reason_and_the_log_has_it(
 
 
 def test_a_client_that_asks_too_often_waits(folder: Path) -> None:
-    with TestClient(create_app(Settings((("toys", folder),), rate=2))) as client:
+    with Client(create_app(Settings((("toys", folder),), rate=2))) as client:
         codes = [ask(client, small()).status_code for _ in range(4)]
         assert codes[:2] == [200, 200]
         assert 429 in codes
@@ -692,7 +693,7 @@ def test_rates_of_strangers_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.fixture(scope="module")
 def locked(folder: Path) -> Iterator[TestClient]:
     limits = Settings((("toys", folder),), key=digest_of(KEY.encode()), origins=("https://a.example",))
-    with TestClient(create_app(limits)) as found:
+    with Client(create_app(limits)) as found:
         yield found
 
 
@@ -720,6 +721,45 @@ def test_with_the_key_it_answers_and_never_tells_it(
     assert KEY not in said
     assert digest_of(KEY.encode()).hex() not in said
     assert KEY not in "".join(str(record.__dict__) for record in caplog.records)
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost", 200), ("LOCALHOST:8000", 200), ("127.0.0.1", 200), ("[::1]:80", 200),
+        ("10.0.0.7:1", 200), ("evil.example", 421), ("", 421), ("evil.example:8000", 421),
+        ("localhost.evil.example", 421),
+        ("127.0.0.1.evil.example", 421), ("127.0.0.1@evil.example", 421), ("localhost:x", 421), ("[::1", 421),
+    ],
+)  # fmt: skip
+def test_a_local_server_is_asked_by_address_or_as_localhost_alone(
+    client: TestClient, locked: TestClient, host: str, status: int
+) -> None:
+    """Else another site's page could read its answers, by having its own name lead here."""
+    for path in ("/model", "/metrics", "/health", "/docs", "/nothing"):
+        found = client.get(path, headers={"Host": host})
+        assert found.status_code == (404 if (path, status) == ("/nothing", 200) else status)
+        if status == 421:
+            assert found.json()["kind"] == "WrongHost"
+            assert "localhost or by its address" in found.json()["error"]
+    assert client.post("/predict", content=small(), headers=JPEG | {"Host": host}).status_code == status
+    assert locked.get("/model", headers={"Host": host, "X-API-Key": KEY}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "own"),
+    [("::1", True), ("localhost", True), ("127.8.8.8", True), ("10.0.0.7", False), ("x", False)],
+)
+def test_a_server_for_others_may_be_asked_by_any_name(folder: Path, host: str, own: bool) -> None:
+    with Client(create_app(Settings((("toys", folder),), host=host))) as client:
+        asked = client.get("/health", headers={"Host": "photos.example"})
+        assert asked.status_code == (421 if own else 200)
+        assert ("421" in client.get("/openapi.json").json()["paths"]["/model"]["get"]["responses"]) is own
+
+
+def test_health_may_be_asked_for_by_its_head(client: TestClient) -> None:
+    assert client.head("/health").status_code == 200
+    assert client.head("/model").status_code == 405
 
 
 def test_the_description_says_where_a_key_is_wanted(locked: TestClient, client: TestClient) -> None:
@@ -770,7 +810,7 @@ def test_a_model_is_replaced_while_its_requests_are_answered(
 ) -> None:
     data = files[0].read_bytes()
     old, new = (load(one).predict(files[0])[0].to_json()["probabilities"] for one in (own, other))
-    with TestClient(create_app(Settings((("own", own),), key=digest_of(KEY.encode())))) as client:
+    with Client(create_app(Settings((("own", own),), key=digest_of(KEY.encode())))) as client:
         headers = {"X-API-Key": KEY}
         before = client.get("/model", headers=headers).json()["digest"]
 
@@ -795,7 +835,7 @@ def test_a_model_is_replaced_while_its_requests_are_answered(
 
 @pytest.mark.parametrize("harm", ["cut", "gone", "other bytes"])
 def test_a_damaged_model_does_not_replace_a_whole_one(own: Path, files: list[Path], harm: str) -> None:
-    with TestClient(create_app(Settings((("own", own),), key=digest_of(KEY.encode())))) as client:
+    with Client(create_app(Settings((("own", own),), key=digest_of(KEY.encode())))) as client:
         headers = {"X-API-Key": KEY}
         before = ask(client, files[0].read_bytes(), **headers).json()
         digest = client.get("/model", headers=headers).json()["digest"]
@@ -1046,7 +1086,7 @@ def odd() -> dict[str, bytes]:
 
 
 def test_the_figures_are_what_was_asked(folder: Path, model: Model, files: list[Path]) -> None:
-    with TestClient(create_app(Settings((("toys", folder),)))) as client:
+    with Client(create_app(Settings((("toys", folder),)))) as client:
         said = client.post("/predict", files=form(*((file.name, file.read_bytes()) for file in files))).json()
         client.post("/predict", files=form(("a", b"x"), ("b", small())))
         ask(client, b"x")
@@ -1077,6 +1117,26 @@ def test_the_figures_are_what_was_asked(folder: Path, model: Model, files: list[
         for label, count in learnt.items():
             share = count / sum(learnt.values())
             assert f'headstart_training_share{{label="{label}",model="toys"}} {share}\n' in text
+
+
+def test_drift_begins_anew_with_a_model(own: Path, other: Path, files: list[Path]) -> None:
+    with Client(create_app(Settings((("own", own),), key=digest_of(KEY.encode())))) as client:
+        headers = {"X-API-Key": KEY}
+
+        def drift() -> str:
+            text = client.get("/metrics", headers=headers).text
+            (found,) = re.findall(r'^headstart_drift\{model="own"\} (\S+)$', text, re.MULTILINE)
+            return str(found)
+
+        assert drift() == "NaN"
+        ask(client, files[0].read_bytes(), **headers)
+        assert 0 < float(drift()) <= 1
+        shutil.rmtree(own)
+        shutil.copytree(other, own)
+        assert client.post("/models/own/reload", headers=headers).status_code == 200
+        assert drift() == "NaN"
+        ask(client, files[0].read_bytes(), **headers)
+        assert 0 < float(drift()) <= 1
 
 
 def test_drift_is_told_by_counts_alone(client: TestClient, model: Model) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import os
 import signal
 import time
@@ -70,6 +71,7 @@ _SAID = {
     409: "The new model cannot be used; the one before still answers.",
     413: "Too many bytes or too many pictures.",
     415: "Neither a picture nor a form with pictures.",
+    421: "Asked by another name than localhost or an address.",
     422: "An option that cannot be, or no picture that can be read.",
     429: "This client asks too often.",
     503: "Too many pictures wait, or the answer was not ready in time. Ask again after Retry-After seconds.",
@@ -223,7 +225,7 @@ def _say_keys(openapi: dict[str, Any]) -> None:
 
 
 def _common(settings: Settings) -> list[int]:
-    return [401] * (settings.key is not None) + [429] * (settings.rate is not None)
+    return [401] * (settings.key is not None) + [421] * settings.is_own + [429] * (settings.rate is not None)
 
 
 def _asking(desk: Desk) -> APIRouter:
@@ -276,6 +278,7 @@ def _watching(desk: Desk, app: FastAPI) -> APIRouter:
     """What can be known of the server."""
     router = APIRouter()
 
+    @router.head("/health", include_in_schema=False)
     @router.get("/health", responses=_answers(Health))
     async def health() -> Response:
         """The process is alive."""
@@ -311,9 +314,8 @@ def _watching(desk: Desk, app: FastAPI) -> APIRouter:
     )
     async def metrics() -> Response:
         """Counts, latencies, batch sizes, queue, unknowns and drift, for Prometheus."""
-        for one in _drifts():
-            if one.distance is not None:
-                desk.metrics.drift.labels(one.model).set(one.distance)
+        for one in _drifts():  # not a number until there are answers, also after a reload
+            desk.metrics.drift.labels(one.model).set(math.nan if one.distance is None else one.distance)
         return Response(desk.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @router.get("/drift", response_class=HTMLResponse)
