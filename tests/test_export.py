@@ -683,7 +683,7 @@ def test_pictures_are_found_by_content_where_their_folders_were_renamed(
         make.table(tmp_path / "table.csv", rows)
     found = export(own, to="onnx", out=tmp_path / "m.onnx", data=named).parity
     assert (found.n, found.missing) == (18, 0)
-    assert len(gathered(model, own, named).training()) == 36
+    assert len(gathered(headstart.load(own), own, named).training()) == 36
 
 
 @contextmanager
