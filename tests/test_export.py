@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pickle
+import shutil
 import socket
 import subprocess
 import sys
@@ -662,6 +663,72 @@ def test_a_changed_picture_is_not_compared(
 
 
 @pytest.mark.usefixtures("stub")
+@pytest.mark.parametrize("how", ["beside the model", "named", "in a table"])
+def test_pictures_are_found_by_content_where_their_folders_were_renamed(
+    how: str, data: Path, model: Model, tmp_path: Path
+) -> None:
+    spread = tmp_path / "spread"
+    files = sorted(spread / one.relative_to(data) for one in data.rglob("*.*g"))
+    shutil.copytree(data, spread)
+    for at, file in enumerate(files):
+        place = spread / "others" / f"class {at % 5}"
+        place.mkdir(parents=True, exist_ok=True)
+        files[at] = file.rename(place / f"{at}{file.suffix}")
+    (spread / "others" / "notes.txt").write_text("no picture")
+    own = tmp_path / "spread-model"
+    model_folder.save(replace(model, report=model.report | {"model": own.name}), own, replace=False)
+    named = {"named": spread, "in a table": tmp_path / "table.csv", "beside the model": None}[how]
+    if how == "in a table":
+        rows = [[file.relative_to(tmp_path), at % 2] for at, file in enumerate(files)]
+        make.table(tmp_path / "table.csv", rows)
+    found = export(own, to="onnx", out=tmp_path / "m.onnx", data=named).parity
+    assert (found.n, found.missing) == (18, 0)
+    assert len(gathered(headstart.load(own), own, named).training()) == 36
+
+
+@contextmanager
+def saved_anew(files: list[Path]) -> Iterator[None]:
+    """Each with other bytes, and the same picture."""
+    before = [file.read_bytes() for file in files]
+    for file, data in zip(files, before, strict=True):
+        file.write_bytes(data + b"\0")
+    try:
+        yield
+    finally:
+        for file, data in zip(files, before, strict=True):
+            file.write_bytes(data)
+
+
+@pytest.mark.usefixtures("stub")
+@pytest.mark.parametrize("changed", [9, 10, 17])
+def test_a_few_pictures_do_not_speak_for_all(
+    changed: int, data: Path, folder: Path, tmp_path: Path, tests: list[Path]
+) -> None:
+    out = tmp_path / "m.onnx"
+    with saved_anew(tests[:changed]):
+        if changed == 9:
+            assert export(folder, to="onnx", out=out, data=data).parity.missing == 9
+            return
+        with pytest.raises(
+            ExportRefused, match=rf"{18 - changed} of 18.*at least 9.*and {changed - 5} more"
+        ) as caught:
+            export(folder, to="onnx", out=out, data=data)
+    assert tests[0].relative_to(data).as_posix() in str(caught.value)
+    assert not out.exists()
+
+
+def test_int8_is_not_calibrated_on_a_few_pictures(data: Path, model: Model, folder: Path) -> None:
+    train = sorted(data.glob("train/*/*.*"))
+    with saved_anew(train[:18]):
+        assert len(gathered(model, folder, data).training()) == 18
+    with (
+        saved_anew(train[:19]),
+        pytest.raises(ExportRefused, match=r"int8 is calibrated on training pictures, and 17 of 36"),
+    ):
+        gathered(model, folder, data).training()
+
+
+@pytest.mark.usefixtures("stub")
 def test_without_a_test_part_training_pictures_are_compared(data: Path, model: Model, tmp_path: Path) -> None:
     parts = tuple(replace(part, part="train") for part in model.manifest)
     other = replace(model, manifest=parts)
@@ -805,6 +872,70 @@ def test_int8_is_refused_where_it_loses_more_than_is_allowed(
         assert found.accuracy_delta == pytest.approx(-1 / 18)
 
 
+@pytest.mark.parametrize(
+    ("turned", "max_loss", "is_refused"),
+    [(0, None, False), (1, None, True), (1, 0.06, False), (2, 0.06, True)],
+)
+def test_int8_is_refused_where_its_unknowns_are_others(
+    turned: int, max_loss: float | None, is_refused: bool, folder: Path, stub: type[Stub], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Its labels are right: features that moved show in the score of the unknown alone. 1 of 18 is 0.056."""
+    monkeypatch.setattr(stub, "is_exact", False)
+    plain = stub.open
+
+    def other(place: Path) -> package.Runner:
+        run = plain(place)
+
+        def moved(pixels: Bytes) -> dict[str, Any]:
+            found = run(pixels)
+            if len(pixels) > 2:
+                known = np.flatnonzero(found["unknown_score"] <= 1)[:turned]
+                found["unknown_score"][known] += 2
+            return found
+
+        return moved
+
+    monkeypatch.setattr(stub, "open", staticmethod(other))
+    out = tmp_path / "m.onnx"
+    if is_refused:
+        with pytest.raises(ExportRefused, match=rf"pictures unknown, the model .* differ on {turned}, "):
+            export(folder, to="onnx", out=out, max_loss=max_loss)
+        assert not out.exists()
+    else:
+        found = export(folder, to="onnx", out=out, max_loss=max_loss).parity
+        assert found.unknown_agreement == pytest.approx(1 - turned / 18)
+        assert found.max_turned == max(_parity.MAX_TURNED, max_loss or 0)
+
+
+def test_what_int8_costs_in_calibration_is_told(
+    folder: Path, stub: type[Stub], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sklearn.metrics import log_loss
+
+    monkeypatch.setattr(stub, "is_exact", False)
+    plain = stub.open
+
+    def other(place: Path) -> package.Runner:
+        run = plain(place)
+
+        def unsure(pixels: Bytes) -> dict[str, Any]:
+            found = run(pixels)
+            return found | {"probabilities": 0.4 * found["probabilities"] + np.float32(0.2)}
+
+        return unsure
+
+    monkeypatch.setattr(stub, "open", staticmethod(other))
+    found = export(folder, to="onnx", out=tmp_path / "m.onnx").parity
+    own = headstart.load(folder)
+    pictures = gathered(own, folder, None)
+    before = own.answer(open_engine(own.backbone).encode(pictures.pixels)).probabilities
+    wanted = log_loss(pictures.labels, before), log_loss(pictures.labels, 0.4 * before + 0.2)
+    assert found.accuracy_delta == 0
+    assert found.nll == pytest.approx(wanted[1], rel=1e-5)
+    assert found.nll_delta == pytest.approx(wanted[1] - wanted[0], rel=1e-4)
+
+
 # -- the examples ----------------------------------------------------------------------------------------
 
 
@@ -942,6 +1073,7 @@ def test_the_command_tells_people_in_eighty_columns(
     done = invoke(folder, "--to", "onnx", "--out", tmp_path / "m.onnx")
     assert done.exit_code == 0, done.output
     for said in (
+        "known or unknown", "(at least 95%)", "log-loss",
         "18 of 18 test pictures", "1.5 times as fast", "0.32 of the size", "3 pictures", "17 of 18", "0.012"
     ):  # fmt: skip
         assert said in done.stdout

@@ -7,8 +7,10 @@ import json
 import os
 import re
 import shutil
+import struct
 import tarfile
 import threading
+import zlib
 from collections.abc import Iterator
 from dataclasses import asdict
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -503,6 +505,7 @@ def offered(files: dict[str, bytes]) -> list[dict[str, Any]]:
 APART = {
     "alpha.png": 2,
     "turned.avif": 1,
+    "deep.png": 2,
     "camera.jpg": 6,
 }  # levels of 255 by which a pixel may differ; else none
 
@@ -512,7 +515,8 @@ def kinds() -> dict[str, bytes]:
     rgb, tall = photo(640, 480, 1), photo(300, 900, 2)
     alpha = rgb.convert("RGBA")
     alpha.putalpha(Image.linear_gradient("L").resize(rgb.size))
-    deep = Image.fromarray(np.asarray(rgb.convert("L")).astype(np.uint16) * 257)
+    low = np.random.default_rng(6).integers(0, 257, (480, 640, 3))  # all bits count, not the high ones alone
+    deep = (np.asarray(rgb).astype(np.int64) * 257 + low - 128).clip(0, 65535).astype(np.uint16)
     return {
         "photo.jpg": saved(rgb, "JPEG", quality=90),
         "finer.jpg": saved(rgb, "JPEG", quality=95, subsampling=0, icc_profile=odd_profile()),
@@ -523,13 +527,31 @@ def kinds() -> dict[str, bytes]:
         "lossy.webp": saved(rgb, "WEBP", quality=80, exif=turned(3)),
         "first.gif": saved(rgb.quantize(32), "GIF", save_all=True, append_images=[tall.resize(rgb.size)]),
         "tall.bmp": saved(tall, "BMP"),
-        "deep.png": saved(deep, "PNG"),
+        "deep.png": saved(Image.fromarray(deep[..., 1]), "PNG"),
+        "deep colour.png": of_sixteen_bits(deep),
         "print.jpg": saved(rgb.convert("CMYK"), "JPEG"),
         "small.avif": saved(rgb.resize((40, 30)), "AVIF"),
         "turned.avif": saved(rgb, "AVIF", exif=turned(6)),
         "alpha.png": saved(alpha, "PNG"),
         "camera.jpg": saved(photo(2900, 2100, 4), "JPEG", quality=90, exif=turned(6)),
     }
+
+
+def of_sixteen_bits(rgb: Any) -> bytes:
+    """A PNG of 16 bits a colour, which Pillow cannot write."""
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    height, width, _ = rgb.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in rgb)
+    head = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", head)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
 
 
 def odd_profile() -> bytes:

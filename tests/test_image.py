@@ -16,6 +16,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from headstart.errors import UnreadablePicture
+from headstart.modalities import image as reading
 from headstart.modalities.image import FORMATS, HEAD_BYTES, decode, sniff
 from headstart.values import Preprocess
 
@@ -199,6 +200,66 @@ def test_sixteen_bits_are_divided_by_257_and_rounded() -> None:
         deep = Image.fromarray(np.full((70, 70), value, np.uint16))
         for format in ("PNG", "TIFF"):
             assert (decode(written(deep, format), PREPROCESS).pixels == level).all(), (value, format)
+
+
+@pytest.mark.parametrize("strip", [1, 1000, 10**6])
+@pytest.mark.parametrize("mode", ["I;16", "I;16B", "I", "1"])
+def test_eight_bits_of_strips_are_those_of_the_whole(
+    mode: str, strip: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "_STRIP_PX", strip)
+    values = np.arange(65536).reshape(512, 128).astype(np.uint16)[:, :101]
+    if mode == "1":
+        deep = Image.fromarray((values % 3 == 0).astype(np.uint8) * 255).convert("1")
+        values, grey, clear = np.asarray(deep), np.asarray(deep) * 255, 1
+    else:
+        dtype = {"I;16": "<u2", "I;16B": ">u2", "I": "<i4"}[mode]
+        deep = Image.frombytes(mode, (101, 512), values.astype(dtype).tobytes())
+        grey, clear = (values.astype(np.int64) + 128) // 257, 4321
+    assert (np.asarray(reading._eight_bits(deep)) == grey).all()
+    deep.info["transparency"] = clear
+    layers = np.asarray(reading._eight_bits(deep))
+    assert (layers[..., 0] == grey).all()
+    assert (layers[..., 1] == np.where(values == clear, 0, 255)).all()
+    assert len(np.unique(layers[..., 1])) == 2
+
+
+class Stopped(Exception):
+    """Nothing was decoded."""
+
+
+def told_before(data: bytes) -> int:
+    """What `decode` says of a picture before it decodes it."""
+    told = []
+
+    def before(pixels: int) -> None:
+        told.append(pixels)
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        decode(data, PREPROCESS, before=before)
+    (found,) = told
+    return found
+
+
+def in_several_scans(data: bytes) -> bytes:
+    """A JPEG whose first scan brings one of its three colours. What follows is left as it was."""
+    at = data.index(b"\xff\xda\x00\x0c\x03")
+    return data[:at] + b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00" + data[at + 14 :]
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF", "WEBP", "GIF", "BMP", "AVIF"])
+def test_pixels_are_told_before_they_are_held(format: str) -> None:
+    assert told_before(written(scene(130, 90), format)) == 130 * 90
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_a_jpeg_that_is_decoded_at_a_part_of_its_size_holds_no_more(mode: str) -> None:
+    large = scene(1600, 1280).convert(mode)
+    assert told_before(written(large, "JPEG")) == 200 * 160  # PREPROCESS wants 2 * 64 of the short side
+    assert told_before(written(large, "JPEG", progressive=True)) == 1600 * 1280
+    if mode == "RGB":
+        assert told_before(in_several_scans(written(large, "JPEG"))) == 1600 * 1280
 
 
 def test_thirty_two_bits_pass_where_they_fit_and_have_no_stated_range_elsewhere() -> None:

@@ -40,7 +40,7 @@ from headstart.serve import refusals
 from headstart.serve.api import Desk, create_app
 from headstart.serve.drift import Drift
 from headstart.serve.gate import OPEN, Rates
-from headstart.serve.lanes import Ask, Job, Lane
+from headstart.serve.lanes import Ask, Job, Lane, Room
 from headstart.serve.metrics import Counts, Metrics
 from headstart.serve.page import docs
 from headstart.serve.refusals import Refusal, TooLarge, TooOften
@@ -49,6 +49,8 @@ from headstart.serve.shelf import Shelf
 from headstart.serve.upload import LONGEST_NAME, Share, Store, pictures
 
 KEY = "a key that nobody guesses"
+ROOM = Room(10**8)
+Client = functools.partial(TestClient, base_url="http://127.0.0.1:8000")
 JPEG = {"Content-Type": "image/jpeg"}
 
 
@@ -87,7 +89,7 @@ def files(parted: Path) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def client(folder: Path, other: Path) -> Iterator[TestClient]:
-    with TestClient(create_app(Settings((("toys", folder), ("ridge", other))))) as found:
+    with Client(create_app(Settings((("toys", folder), ("ridge", other))))) as found:
         yield found
 
 
@@ -101,6 +103,10 @@ def desk(client: TestClient) -> Desk:
     found = client.app.state.desk  # type: ignore[attr-defined]
     assert isinstance(found, Desk)
     return found
+
+
+def queued(client: TestClient) -> int:
+    return desk(client).shelf.get().lane.waiting
 
 
 def form(*named: tuple[str, bytes]) -> list[tuple[str, tuple[str, bytes]]]:
@@ -203,7 +209,7 @@ def test_a_missing_heat_map_has_its_reason(model: Model, files: list[Path]) -> N
         def encode(self, pixels: Any) -> Any:
             raise NotImplementedError
 
-    (found,) = through(Lane(Blind(), Metrics()), model, [files[0].read_bytes()], Ask(Wish(), heat=True))
+    (found,) = through(Lane(Blind(), Metrics(), ROOM), model, [files[0].read_bytes()], Ask(Wish(), heat=True))
     assert found["heat"] is None
     assert "headstart explain" in found["heat_missing"]
     assert found["label"] == model.predict(files[0])[0].label
@@ -314,12 +320,12 @@ def test_real_hostile_files_are_answered_as_predict_answers_them(
     from headstart.model.predict import predict
 
     wanted = [one.to_json() for one in predict(model, found, open_engine(model.backbone), limit_px=limit)]
-    before = desk(client).waiting
+    before = queued(client)
     for file, own in zip(found, wanted, strict=True):
         answer = client.post("/predict", files=form((str(file), file.read_bytes())))
         assert answer.status_code == (422 if "error" in own else 200), file
         assert answer.json()["predictions"] == [own], file
-    assert desk(client).waiting == before == 0
+    assert queued(client) == before == 0
 
 
 # -- limits -------------------------------------------------------------------------------------------------
@@ -328,7 +334,7 @@ def test_real_hostile_files_are_answered_as_predict_answers_them(
 @pytest.fixture(scope="module")
 def strict(folder: Path) -> Iterator[TestClient]:
     limits = Settings((("toys", folder),), max_bytes=20_000, max_px=10_000, max_files=3, queue=4, timeout_s=2)
-    with TestClient(create_app(limits)) as found:
+    with Client(create_app(limits)) as found:
         yield found
 
 
@@ -429,7 +435,7 @@ def stuck(strict: TestClient, monkeypatch: pytest.MonkeyPatch) -> Iterator[threa
     monkeypatch.setattr(engine, "encode", slow)
     yield free
     free.set()
-    wait_for(lambda: desk(strict).waiting == 0)
+    wait_for(lambda: queued(strict) == 0)
 
 
 def wait_for(holds: Any, limit_s: float = 10.0) -> None:
@@ -442,7 +448,7 @@ def wait_for(holds: Any, limit_s: float = 10.0) -> None:
 def test_a_full_queue_is_503_at_once_and_recovers(strict: TestClient, stuck: threading.Event) -> None:
     with ThreadPoolExecutor(4) as pool:
         waiting = [pool.submit(ask, strict, small()) for _ in range(4)]
-        wait_for(lambda: desk(strict).waiting == 4)
+        wait_for(lambda: queued(strict) == 4)
         assert sample(strict, "headstart_queue_pictures") == 4
         began = time.monotonic()
         found = ask(strict, small())
@@ -454,10 +460,130 @@ def test_a_full_queue_is_503_at_once_and_recovers(strict: TestClient, stuck: thr
         assert strict.get("/health/ready").status_code == 503
         stuck.set()
         assert [one.result().status_code for one in waiting] == [200] * 4
-    wait_for(lambda: desk(strict).waiting == 0)
+    wait_for(lambda: queued(strict) == 0)
     assert ask(strict, small()).status_code == 200
     assert strict.get("/health/ready").status_code == 200
     assert sample(strict, "headstart_queue_pictures") == 0
+
+
+@pytest.fixture
+def apart(folder: Path, other: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+    """Two models with an engine and a lane each; that of the first, `slow`, has one thread."""
+    real, opened = open_engine(load(folder).backbone), list[Batched]()
+
+    def another(*_: Any) -> Batched:
+        opened.append(Batched(real))
+        opened[-1].digest, opened[-1].batch = str(len(opened)), 1
+        return opened[-1]
+
+    monkeypatch.setattr("headstart.serve.shelf.open_engine", another)
+    limits = Settings((("slow", folder), ("fast", other)), max_px=10_000, max_files=3, queue=4, timeout_s=2)
+    with Client(create_app(limits)) as found:
+        yield found
+
+
+def test_the_queue_of_a_slow_model_shuts_nobody_out_of_another(
+    apart: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow, fast = (desk(apart).shelf.get(name).lane for name in ("slow", "fast"))
+    assert slow is not fast
+    free = threading.Event()
+    real = slow.engine.encode
+    monkeypatch.setattr(slow.engine, "encode", lambda pixels: (free.wait(20), real(pixels))[1])
+    slow.pace_s = 0.4  # four that wait for it are a wait that the other model has nothing to do with
+    fast.pace_s = 1.5
+    with ThreadPoolExecutor(4) as pool:
+        told_of = [pool.submit(ask, apart, small()) for _ in range(4)]
+        wait_for(lambda: slow.waiting == 4)
+        assert ask(apart, small()).status_code == 503
+        assert apart.get("/health/ready").status_code == 200
+        assert sample(apart, "headstart_queue_pictures") == 4
+        assert ask(apart, small(), "/models/fast/predict").status_code == 200
+        assert (slow.waiting, fast.waiting) == (4, 0)
+        monkeypatch.setattr(fast, "waiting", 4)
+        assert ask(apart, small(), "/models/fast/predict").status_code == 503
+        assert apart.get("/health/ready").status_code == 503
+        monkeypatch.undo()
+        free.set()
+        assert {one.result().status_code for one in told_of} <= {200, 503}
+    wait_for(lambda: slow.waiting == 0)
+
+
+# -- memory -------------------------------------------------------------------------------------------------
+
+
+def deep(side: int = 300) -> bytes:
+    """A grey picture of 16 bits and one colour: of many pixels and few bytes."""
+    out = io.BytesIO()
+    Image.fromarray(np.full((side, side), 777, np.uint16)).save(out, "PNG")
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(("most_px", "at_a_time"), [(200_000, 2), (10**8, 3)], ids=["bound", "free"])
+def test_decoding_is_bounded_over_all_lanes_and_threads(
+    model: Model, monkeypatch: pytest.MonkeyPatch, most_px: int, at_a_time: int
+) -> None:
+    """Two lanes of eight threads each; 90,000 pixels a picture. Without a bound many are decoded at once."""
+    held, most, lock = 0, 0, threading.Lock()
+    from headstart.modalities import image
+
+    def watched(*given: Any) -> Any:
+        nonlocal held, most
+        with lock:
+            held += 1
+            most = max(most, held)
+        time.sleep(0.05)
+        try:
+            return image_flat(*given)
+        finally:
+            with lock:
+                held -= 1
+
+    image_flat = image._flat
+    monkeypatch.setattr(image, "_flat", watched)
+    room, lanes = Room(most_px), []
+    for _ in range(2):
+        engine = Batched(open_engine(model.backbone))
+        engine.workers, engine.batch = 8, 1
+        lanes.append(Lane(engine, Metrics(), room))
+    with ThreadPoolExecutor(2) as pool:
+        data = [deep()] * 6 + [b"no picture", deep()[:200]] * 2
+        found = [pool.submit(through, lane, model, data, Ask(Wish())) for lane in lanes]
+        answers = [one.result() for one in found]
+    assert all(["error" in one for one in own] == [False] * 6 + [True] * 4 for own in answers)
+    assert most == at_a_time if most_px < 10**8 else most >= at_a_time
+    assert room.held_px == 0
+
+
+def test_a_large_picture_is_not_passed_by() -> None:
+    room, order = Room(100), list[str]()
+    started = threading.Event()
+
+    def large() -> None:
+        with room.share() as take:
+            started.set()
+            take(100)
+            order.append("large")
+
+    def little() -> None:
+        with room.share() as take:
+            take(1)
+            order.append("little")
+
+    with room.share() as take:
+        take(50)
+        first = threading.Thread(target=large)
+        first.start()
+        started.wait()
+        wait_for(room._turn.locked)
+        second = threading.Thread(target=little)  # there would be room for it
+        second.start()
+        second.join(0.1)
+        assert order == []
+    first.join()
+    second.join()
+    assert order == ["large", "little"]
+    assert room.held_px == 0
 
 
 def test_a_request_with_more_pictures_than_there_is_room_for_is_503(
@@ -465,7 +591,7 @@ def test_a_request_with_more_pictures_than_there_is_room_for_is_503(
 ) -> None:
     with ThreadPoolExecutor(2) as pool:
         waiting = [pool.submit(ask, strict, small()) for _ in range(2)]
-        wait_for(lambda: desk(strict).waiting == 2)
+        wait_for(lambda: queued(strict) == 2)
         found = strict.post("/predict", files=form(*(("x", small()),) * 3))
         assert (found.status_code, found.json()["kind"]) == (503, "Busy")
         two = pool.submit(lambda: strict.post("/predict", files=form(*(("x", small()),) * 2)))
@@ -483,7 +609,7 @@ def test_a_wait_that_would_be_too_long_is_told_at_once(strict: TestClient, stuck
     lane.pace_s = 2.5
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(ask, strict, small())  # nobody is before it: it is tried whatever the pace was
-        wait_for(lambda: desk(strict).waiting == 1)
+        wait_for(lambda: queued(strict) == 1)
         began = time.monotonic()
         found = ask(strict, small())
         assert (found.status_code, found.json()["kind"]) == (503, "Busy")
@@ -501,10 +627,10 @@ def test_an_answer_that_takes_too_long_is_503_and_its_picture_still_counts(
 ) -> None:
     found = ask(strict, small())
     assert (found.status_code, found.json()["kind"]) == (503, "TooLate")
-    assert desk(strict).waiting == 1  # it still holds a thread: no room is made by giving up
+    assert queued(strict) == 1  # it still holds a thread: no room is made by giving up
     assert desk(strict).store.held == 0
     stuck.set()
-    wait_for(lambda: desk(strict).waiting == 0)
+    wait_for(lambda: queued(strict) == 0)
     assert ask(strict, small()).status_code == 200
 
 
@@ -527,7 +653,7 @@ def test_a_fault_of_ours_is_500_without_its_reason_and_the_log_has_it(
 
 
 def test_a_client_that_asks_too_often_waits(folder: Path) -> None:
-    with TestClient(create_app(Settings((("toys", folder),), rate=2))) as client:
+    with Client(create_app(Settings((("toys", folder),), rate=2))) as client:
         codes = [ask(client, small()).status_code for _ in range(4)]
         assert codes[:2] == [200, 200]
         assert 429 in codes
@@ -567,7 +693,7 @@ def test_rates_of_strangers_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.fixture(scope="module")
 def locked(folder: Path) -> Iterator[TestClient]:
     limits = Settings((("toys", folder),), key=digest_of(KEY.encode()), origins=("https://a.example",))
-    with TestClient(create_app(limits)) as found:
+    with Client(create_app(limits)) as found:
         yield found
 
 
@@ -595,6 +721,45 @@ def test_with_the_key_it_answers_and_never_tells_it(
     assert KEY not in said
     assert digest_of(KEY.encode()).hex() not in said
     assert KEY not in "".join(str(record.__dict__) for record in caplog.records)
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost", 200), ("LOCALHOST:8000", 200), ("127.0.0.1", 200), ("[::1]:80", 200),
+        ("10.0.0.7:1", 200), ("evil.example", 421), ("", 421), ("evil.example:8000", 421),
+        ("localhost.evil.example", 421),
+        ("127.0.0.1.evil.example", 421), ("127.0.0.1@evil.example", 421), ("localhost:x", 421), ("[::1", 421),
+    ],
+)  # fmt: skip
+def test_a_local_server_is_asked_by_address_or_as_localhost_alone(
+    client: TestClient, locked: TestClient, host: str, status: int
+) -> None:
+    """Else another site's page could read its answers, by having its own name lead here."""
+    for path in ("/model", "/metrics", "/health", "/docs", "/nothing"):
+        found = client.get(path, headers={"Host": host})
+        assert found.status_code == (404 if (path, status) == ("/nothing", 200) else status)
+        if status == 421:
+            assert found.json()["kind"] == "WrongHost"
+            assert "localhost or by its address" in found.json()["error"]
+    assert client.post("/predict", content=small(), headers=JPEG | {"Host": host}).status_code == status
+    assert locked.get("/model", headers={"Host": host, "X-API-Key": KEY}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "own"),
+    [("::1", True), ("localhost", True), ("127.8.8.8", True), ("10.0.0.7", False), ("x", False)],
+)
+def test_a_server_for_others_may_be_asked_by_any_name(folder: Path, host: str, own: bool) -> None:
+    with Client(create_app(Settings((("toys", folder),), host=host))) as client:
+        asked = client.get("/health", headers={"Host": "photos.example"})
+        assert asked.status_code == (421 if own else 200)
+        assert ("421" in client.get("/openapi.json").json()["paths"]["/model"]["get"]["responses"]) is own
+
+
+def test_health_may_be_asked_for_by_its_head(client: TestClient) -> None:
+    assert client.head("/health").status_code == 200
+    assert client.head("/model").status_code == 405
 
 
 def test_the_description_says_where_a_key_is_wanted(locked: TestClient, client: TestClient) -> None:
@@ -645,7 +810,7 @@ def test_a_model_is_replaced_while_its_requests_are_answered(
 ) -> None:
     data = files[0].read_bytes()
     old, new = (load(one).predict(files[0])[0].to_json()["probabilities"] for one in (own, other))
-    with TestClient(create_app(Settings((("own", own),), key=digest_of(KEY.encode())))) as client:
+    with Client(create_app(Settings((("own", own),), key=digest_of(KEY.encode())))) as client:
         headers = {"X-API-Key": KEY}
         before = client.get("/model", headers=headers).json()["digest"]
 
@@ -670,7 +835,7 @@ def test_a_model_is_replaced_while_its_requests_are_answered(
 
 @pytest.mark.parametrize("harm", ["cut", "gone", "other bytes"])
 def test_a_damaged_model_does_not_replace_a_whole_one(own: Path, files: list[Path], harm: str) -> None:
-    with TestClient(create_app(Settings((("own", own),), key=digest_of(KEY.encode())))) as client:
+    with Client(create_app(Settings((("own", own),), key=digest_of(KEY.encode())))) as client:
         headers = {"X-API-Key": KEY}
         before = ask(client, files[0].read_bytes(), **headers).json()
         digest = client.get("/model", headers=headers).json()["digest"]
@@ -705,7 +870,7 @@ def test_a_lane_that_no_model_needs_any_more_is_closed(
         return opened[-1]
 
     monkeypatch.setattr("headstart.serve.shelf.open_engine", another)
-    shelf = Shelf((("own", own), ("beside", other)), "cpu", Metrics())
+    shelf = Shelf((("own", own), ("beside", other)), "cpu", Metrics(), ROOM)
     shelf.open()
     lane = shelf.get("own").lane
     assert lane is shelf.get("beside").lane
@@ -738,7 +903,6 @@ def through(lane: Lane, model: Model, data: list[bytes], asked: Ask) -> list[dic
                 one,
                 model,
                 asked,
-                10**8,
                 loop.create_future(),
                 lambda: left.append(1),
                 time.perf_counter(),
@@ -772,13 +936,13 @@ def test_an_engine_that_wants_batches_gets_them_and_nobody_waits_long(
 ) -> None:
     engine = Batched(open_engine(model.backbone))
     data = [file.read_bytes() for file in files[:9]]
-    found = through(Lane(engine, Metrics()), model, data, Ask(Wish()))
+    found = through(Lane(engine, Metrics(), ROOM), model, data, Ask(Wish()))
     wanted = [one.to_json() for one in model.predict(files[:9])]
     assert [{**one, "path": ""} for one in found] == [{**one, "path": ""} for one in wanted]
     assert max(engine.sizes) == 4
     assert sum(engine.sizes) == 9
     alone = Batched(engine.real)
-    through(Lane(alone, Metrics()), model, data[:1], Ask(Wish()))
+    through(Lane(alone, Metrics(), ROOM), model, data[:1], Ask(Wish()))
     assert alone.sizes == [1]
 
 
@@ -794,7 +958,7 @@ def test_a_network_that_fails_is_told_to_whoever_asked_and_the_lane_goes_on(
 
     engine = Failing(open_engine(model.backbone))
     engine.batch = 1
-    lane = Lane(engine, Metrics())
+    lane = Lane(engine, Metrics(), ROOM)
 
     async def run() -> tuple[BaseException | None, dict[str, Any]]:
         jobs = [
@@ -803,7 +967,6 @@ def test_a_network_that_fails_is_told_to_whoever_asked_and_the_lane_goes_on(
                 files[0].read_bytes(),
                 model,
                 Ask(Wish()),
-                10**8,
                 asyncio.get_running_loop().create_future(),
                 lambda: None,
                 0.0,
@@ -923,7 +1086,7 @@ def odd() -> dict[str, bytes]:
 
 
 def test_the_figures_are_what_was_asked(folder: Path, model: Model, files: list[Path]) -> None:
-    with TestClient(create_app(Settings((("toys", folder),)))) as client:
+    with Client(create_app(Settings((("toys", folder),)))) as client:
         said = client.post("/predict", files=form(*((file.name, file.read_bytes()) for file in files))).json()
         client.post("/predict", files=form(("a", b"x"), ("b", small())))
         ask(client, b"x")
@@ -954,6 +1117,26 @@ def test_the_figures_are_what_was_asked(folder: Path, model: Model, files: list[
         for label, count in learnt.items():
             share = count / sum(learnt.values())
             assert f'headstart_training_share{{label="{label}",model="toys"}} {share}\n' in text
+
+
+def test_drift_begins_anew_with_a_model(own: Path, other: Path, files: list[Path]) -> None:
+    with Client(create_app(Settings((("own", own),), key=digest_of(KEY.encode())))) as client:
+        headers = {"X-API-Key": KEY}
+
+        def drift() -> str:
+            text = client.get("/metrics", headers=headers).text
+            (found,) = re.findall(r'^headstart_drift\{model="own"\} (\S+)$', text, re.MULTILINE)
+            return str(found)
+
+        assert drift() == "NaN"
+        ask(client, files[0].read_bytes(), **headers)
+        assert 0 < float(drift()) <= 1
+        shutil.rmtree(own)
+        shutil.copytree(other, own)
+        assert client.post("/models/own/reload", headers=headers).status_code == 200
+        assert drift() == "NaN"
+        ask(client, files[0].read_bytes(), **headers)
+        assert 0 < float(drift()) <= 1
 
 
 def test_drift_is_told_by_counts_alone(client: TestClient, model: Model) -> None:

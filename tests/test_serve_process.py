@@ -1,7 +1,9 @@
 """The server as a process, and as seen from a socket: bad clients, signals, several processes, the docs."""
 
 import json
+import math
 import os
+import platform
 import re
 import shutil
 import signal
@@ -10,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -110,7 +113,7 @@ def answer(own: socket.socket) -> tuple[int, Any]:
 
 
 def request(picture: bytes, *headers: str, length: int | None = None) -> bytes:
-    lines = ["POST /predict HTTP/1.1", "Host: x", "Content-Type: image/jpeg", *headers]
+    lines = ["POST /predict HTTP/1.1", "Host: localhost", "Content-Type: image/jpeg", *headers]
     lines.append(f"Content-Length: {len(picture) if length is None else length}")
     return "\r\n".join([*lines, "", ""]).encode() + picture
 
@@ -146,9 +149,8 @@ def is_well(port: int, picture: bytes) -> bool:
 def test_a_bad_client_gets_its_4xx_and_the_next_one_its_answer(
     port: int, picture: bytes, name: str, status: int
 ) -> None:
-    chunked = (
-        b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nTransfer-Encoding: chunked\r\n\r\n"
-    )
+    head = b"POST /predict HTTP/1.1\r\nHost: [::1]\r\nContent-Type: image/jpeg\r\n"
+    chunked = head + b"Transfer-Encoding: chunked\r\n\r\n"
     drip = [picture[at : at + 1] for at in range(40)]
     cut = b"--xx\r\nContent-Disposition: form-data; name=a\r\n\r\nhalf"
     asked: dict[str, tuple[bytes, ...]] = {
@@ -340,6 +342,11 @@ def test_several_processes_are_one_server(folder: Path, parted: Path, tmp_path: 
         def one(_: int) -> int:
             return own.ask("/predict", data, **mine)[0]
 
+        def drift() -> float:
+            text = own.ask("/metrics", **mine)[1]
+            (found,) = re.findall(r'^headstart_drift\{model="m"\} (\S+)$', text, re.MULTILINE)
+            return float(found)
+
         with ThreadPoolExecutor(6) as pool:
             assert set(pool.map(one, range(24))) == {200}
         served = {json.loads(line)["process"] for line in own.err if '"/predict"' in line}
@@ -348,6 +355,7 @@ def test_several_processes_are_one_server(folder: Path, parted: Path, tmp_path: 
             text = own.ask("/metrics", **mine)[1]
             assert re.search(r'headstart_pictures_total\{outcome="answered"\} 24\.0', text)
             assert own.ask("/drift.json", **mine)[1]["models"][0]["n"] == 24
+            assert drift() == own.ask("/drift.json", **mine)[1]["models"][0]["distance"] > 0.5
         before = own.ask("/model", **mine)[1]["digest"]
         shutil.rmtree(own_folder)
         train(parted, out=own_folder, head="ridge", report=False)
@@ -355,6 +363,13 @@ def test_several_processes_are_one_server(folder: Path, parted: Path, tmp_path: 
         both = 'headstart_reloads_total{model="m",outcome="replaced"} 2.0'
         wait_for(lambda: both in own.ask("/metrics", **mine)[1])
         assert all(own.ask("/model", **mine)[1]["digest"] != before for _ in range(8))
+        assert all(math.isnan(drift()) for _ in range(8))
+        others = sorted((parted / "test").rglob("*.*"))
+        with ThreadPoolExecutor(6) as pool:
+            mixed = [pool.submit(own.ask, "/predict", one.read_bytes(), **mine) for one in others]
+            assert {one.result()[0] for one in mixed} == {200}
+        for _ in range(8):  # less than before the reload, whichever process is asked
+            assert drift() == own.ask("/drift.json", **mine)[1]["models"][0]["distance"] < 0.5
         assert own.stop() == 0
         assert not any("Traceback" in line for line in own.err)
 
@@ -404,6 +419,15 @@ def test_what_cannot_be_served_is_said_once_and_ends_with_2(
         wait_for(lambda: own.err)
         assert "".join(own.err).count(says) == 1
         assert "Traceback" not in "".join(own.err)
+
+
+def test_a_damaged_model_ends_with_1(folder: Path, tmp_path: Path) -> None:
+    own = Path(shutil.copytree(folder, tmp_path / "own"))
+    (own / "weights.safetensors").write_bytes(b"not what was written")
+    with process(str(own)) as found:
+        assert found.own.wait(20) == 1
+        wait_for(lambda: found.err)
+        assert "Traceback" not in "".join(found.err)
 
 
 def test_an_address_that_is_taken_is_told(folder: Path) -> None:
@@ -457,6 +481,48 @@ def test_every_option_route_and_limit_is_in_the_docs() -> None:
         assert path.replace("{name}", "NAME") in page, path
 
 
+HELD = """
+import io, sys, threading
+import numpy as np
+from PIL import Image
+from headstart.modalities.image import decode
+from headstart.serve.run import keep_no_memory
+from headstart.values import Preprocess
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+
+out = io.BytesIO()
+Image.fromarray(np.full((2000, 2500), 777, np.uint16)).save(out, "PNG")
+how = Preprocess(56, 64, "bicubic", (0.5,) * 3, (0.5,) * 3, (0, 0, 0))
+if sys.argv[1] == "with":
+    keep_no_memory()
+one, both, before = threading.Lock(), threading.Barrier(7), resident()
+
+def work():
+    with one:
+        decode(out.getvalue(), how)
+        decode(out.getvalue(), how)
+    both.wait()
+
+for _ in range(6):
+    threading.Thread(target=work).start()
+both.wait()
+print(resident() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc keeps memory for each thread")
+def test_memory_of_pictures_is_not_kept_by_every_thread_that_decoded_one() -> None:
+    """Six threads, one after the other, 5 million pixels of 16 bits."""
+    kept = {
+        how: int(subprocess.run([sys.executable, "-c", HELD, how], capture_output=True, check=True).stdout)
+        for how in ("with", "without")
+    }
+    assert kept["with"] < 60e6
+    assert kept["without"] > kept["with"] + 40e6, "glibc has learnt it: then this is needed no more"
+
+
 def test_the_container_runs_what_it_says() -> None:
     """No engine builds it here: what can be read from the files is checked."""
     import yaml
@@ -485,6 +551,10 @@ def test_the_container_runs_what_it_says() -> None:
     entry, rest = json.loads(said["ENTRYPOINT"]), json.loads(said["CMD"])
     assert [*entry, *rest][:2] == ["headstart", "serve"]
     assert "/health" in said["HEALTHCHECK"]
+    asked = next(one[1] for one in steps if one[1].startswith("EXTRAS=")).partition("=")[2].split(",")
+    known = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert set(asked) == {"serve", "backbones", "heif"} <= known["optional-dependencies"].keys()
+    assert '".[$EXTRAS]"' in next(one[1] for one in steps if "pip install" in one[1])
     for copied in (one[1].split()[:-1] for one in steps if one[0] == "COPY"):
         for name in copied:
             assert (ROOT / name).exists(), name
@@ -494,3 +564,4 @@ def test_the_container_runs_what_it_says() -> None:
     (service,) = compose["services"].values()
     assert service["read_only"] is True
     assert service["ports"][0].startswith("127.0.0.1:")
+    assert "--max-px" not in service["command"], "the memory limit beside it is for the default"

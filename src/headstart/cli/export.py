@@ -62,8 +62,12 @@ def _print(done: "Exported") -> None:
         f"  accuracy {found.accuracy:.3f}, the model's {found.accuracy - delta:.3f}: "
         f"{delta:+.3f} (95 % between {low:+.3f} and {high:+.3f})"
     )
-    if found.unknown_agreement < 1:
-        click.echo(f"  known or unknown: the same on {round(found.unknown_agreement * found.n)} of {found.n}")
+    if found.unknown_agreement < 1 or found.max_turned is not None:
+        least = "" if found.max_turned is None else f" (at least {1 - found.max_turned:.0%})"
+        verdicts = round(found.unknown_agreement * found.n)
+        click.echo(f"  known or unknown: the same on {verdicts} of {found.n}{least}")
+    if found.max_loss is not None:
+        click.echo(f"  log-loss {found.nll:.3f}, the model's {found.nll - found.nll_delta:.3f}")
     if found.gains:
         smaller = found.gains["int8_bytes"] / found.gains["float_bytes"]
         least, most = found.gains["speed_ratio_range"]

@@ -1,6 +1,5 @@
 """`headstart serve`."""
 
-import ipaddress
 import sys
 from pathlib import Path
 
@@ -19,7 +18,13 @@ from headstart.cli import _options, _show
     type=click.IntRange(0, 65535),
     help="Port to listen at; 0: any that is free.",
 )
-@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes.")
+@click.option(
+    "--workers",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 64),
+    help="Processes; limits hold for each.",
+)
 @click.option(
     "--api-key-file",
     type=_options.PATH,
@@ -30,7 +35,13 @@ from headstart.cli import _options, _show
 @click.option(
     "--max-bytes", default=32_000_000, show_default=True, type=click.IntRange(1), help="Of a request."
 )
-@click.option("--max-px", default=50_000_000, show_default=True, type=click.IntRange(1), help="Of a picture.")
+@click.option(
+    "--max-px",
+    default=50_000_000,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Of a picture, and of all that are decoded at a time.",
+)
 @click.option(
     "--max-files", default=32, show_default=True, type=click.IntRange(1), help="Pictures of a request."
 )
@@ -39,11 +50,13 @@ from headstart.cli import _options, _show
     default=128,
     show_default=True,
     type=click.IntRange(1),
-    help="Pictures that may wait: then 503.",
+    help="Pictures that may wait for a model: then 503.",
 )
 @click.option("--timeout", default="30s", show_default=True, type=_options.DURATION, help="For each request.")
 @click.option(
-    "--rate", type=click.FloatRange(0, min_open=True), help="Requests per second and client: then 429."
+    "--rate",
+    type=click.FloatRange(0, min_open=True),
+    help="Requests per second and client, for each of --workers: then 429.",
 )
 @click.option("--quiet", is_flag=True, help="Log no line for each request.")
 @_options.device
@@ -72,6 +85,7 @@ def command(
     /docs says the rest. SIGTERM or Ctrl-C stops once requests under way are
     answered; SIGHUP reads changed models anew. Logs go to stderr as JSON.
     """
+    from headstart.serve.hosts import is_local
     from headstart.serve.run import serve, told
     from headstart.serve.settings import Settings, key_of, named
 
@@ -91,7 +105,7 @@ def command(
         timeout_s=timeout,
         rate=rate,
     )
-    if settings.key is None and not _is_own(host):
+    if settings.key is None and not is_local(host):
         click.echo("headstart: anybody who reaches this address may ask; see HEADSTART_API_KEY", err=True)
 
     def ready(address: str) -> None:
@@ -105,11 +119,3 @@ def command(
         sys.stdout.flush()
 
     sys.exit(serve(settings, quiet=quiet, on_ready=ready))
-
-
-def _is_own(host: str) -> bool:
-    """Whether only this machine reaches an address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

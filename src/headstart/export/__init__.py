@@ -132,15 +132,15 @@ def export(  # noqa: PLR0913  each is an option of the command
     """Write the model in the folder `model` as `to`, unless it answers otherwise than the model does.
 
     The default place is beside the model, with its name. The file is compared on at most 200 pictures of the
-    test part (else of the training part), found by the paths in split.csv from `data`, the folder or table
-    that the model was trained on; without it, where that usually lies. `force` replaces what was exported
-    before. `max_loss` (0.02) is the accuracy that int8 may cost. `runtime` is the package that the web page
-    runs on, a folder or .tgz; it is fetched where none is given. `on_step` is told how many of the pictures
-    have been compared.
+    test part (else of the training part), found by the paths in split.csv, or else by their content, in
+    `data`, the folder or table that the model was trained on; without it, where that usually lies. `force`
+    replaces what was exported before. `max_loss` (0.02) is the accuracy that int8 may cost. `runtime` is the
+    package that the web page runs on, a folder or .tgz; it is fetched where none is given. `on_step` is told
+    how many of the pictures have been compared.
 
     Raises:
         UnknownName, Misuse, MissingExtra, OutputExists: asked wrongly, see the message.
-        ExportRefused: it answers otherwise; nothing was written. Or there is no picture to compare on.
+        ExportRefused: it answers otherwise; nothing was written. Or too few pictures are found to compare on.
         DamagedModel, WeightsError, OutputError, StoreError, DownloadError: see the messages.
     """
     begin = time.perf_counter()

@@ -12,7 +12,7 @@ import numpy as np
 
 from headstart.engines import open_engine
 from headstart.errors import ExportRefused
-from headstart.evaluate import paired_accuracy
+from headstart.evaluate import nll, paired_accuracy
 from headstart.export import OUTPUTS, Format, Runner
 from headstart.export._pictures import Pictures, Progress
 from headstart.model.model import Answers, Model
@@ -20,6 +20,7 @@ from headstart.values import Bytes, Doubles, Floats
 
 GAP = 1e-4  # in probability, between float32 here and float32 there
 UNKNOWN_GAP = 0.01  # in the score above 1 of which a picture is unknown
+MAX_TURNED = 0.05  # share of pictures, known to the model or unknown, of which int8 may say the other
 BF16_GAP = 0.1  # in probability, between the engine in bfloat16 and float32; 0.017 on 28 pictures of flowers
 BATCH = 16  # pictures at a time, but for the first, which comes alone
 WORST = 5  # pictures that a refusal names
@@ -52,6 +53,9 @@ class Parity:
     accuracy_delta: float  # the export's less the model's
     accuracy_delta_ci95: tuple[float, float]
     max_loss: float | None  # of accuracy; None where the probabilities are what counts
+    nll: float  # of the export
+    nll_delta: float  # the export's less the model's: what it costs in calibration
+    max_turned: float | None  # share whose verdict, known or unknown, may be the other; None as above
     own_engine: Own | None
     gains: dict[str, Any]
 
@@ -137,6 +141,9 @@ def judge(
     unknown = compared.export["unknown_score"] > model.unknown_threshold
     right, before = found.argmax(1) == pictures.labels, wanted.argmax(1) == pictures.labels
     delta, low, high = paired_accuracy(right, before, pictures.groups)
+    turned = unknown != np.array(compared.model.unknown)
+    max_turned = max(MAX_TURNED, max_loss)
+    surprise = nll(pictures.labels, found)
     parity = Parity(
         n=len(gaps),
         part="test" if pictures.parts[0].part == "test" else "train",
@@ -146,11 +153,14 @@ def judge(
         max_probability_gap=float(gaps.max()),
         tolerance=GAP if form.is_exact else None,
         max_unknown_gap=float(unknown_gaps.max()),
-        unknown_agreement=float((unknown == np.array(compared.model.unknown)).mean()),
+        unknown_agreement=float(1 - turned.mean()),
         accuracy=float(right.mean()),
         accuracy_delta=delta,
         accuracy_delta_ci95=(low, high),
         max_loss=None if form.is_exact else max_loss,
+        nll=surprise,
+        nll_delta=surprise - nll(pictures.labels, wanted),
+        max_turned=None if form.is_exact else max_turned,
         own_engine=_own(compared),
         gains=gains,
     )
@@ -172,6 +182,13 @@ def judge(
             f"{-delta:.4f} of accuracy is lost (95 % between {-high:.4f} and {-low:.4f}), allowed is "
             f"{max_loss:g} (--max-loss).",
             _worst(model, compared, gaps),
+        )
+    if not form.is_exact and turned.mean() > max_turned:
+        _refuse(
+            f"{form.name} calls {unknown.sum()} of {len(turned)} pictures unknown, the model "
+            f"{sum(compared.model.unknown)}; they differ on {turned.sum()}, {turned.mean():.4f} of all, and "
+            f"allowed is {max_turned:g} (or --max-loss, where that is more).",
+            _worst(model, compared, np.where(turned, unknown_gaps, -1)),
         )
     return parity
 

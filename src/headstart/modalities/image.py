@@ -71,6 +71,7 @@ _DRAFT_MARGIN = 2  # measured: at 1 the mean difference from full decoding is 1.
 _REDUCING_GAP = (
     3.0  # measured: a mean difference of 0.3 levels where a picture is 6 times too large, else none
 )
+_STRIP_PX = 1_000_000  # of a 16-bit picture that are reduced to 8 bits at a time
 _TRUNCATED = re.compile(
     "truncat|buffer overrun|broken data stream|unexpected end|decoder error -2", re.IGNORECASE
 )
@@ -132,16 +133,28 @@ def sniff(head: bytes) -> str | None:
     return None
 
 
-def decode(data: bytes, preprocess: Preprocess, *, limit_px: int = LIMIT_PX) -> Decoded:
+def anyway(_pixels: int) -> None:
+    """Wait for nothing before a picture is decoded."""
+
+
+def decode(
+    data: bytes,
+    preprocess: Preprocess,
+    *,
+    limit_px: int = LIMIT_PX,
+    before: Callable[[int], None] = anyway,
+) -> Decoded:
     """The picture in `data`, upright, as the square of `preprocess.size_px` that the network gets.
 
     The same as resizing the whole picture until its short side is `resize_px` and cutting the central square,
     but in one step. `mean` and `std` are not applied: that belongs to the network. Safe to call from threads.
+    `before` is told how many pixels are about to be held in memory, from the header alone, and may wait:
+    each takes up to 20 bytes (measured; WebP with transparency takes most).
 
     Raises:
         UnreadablePicture: the bytes are no picture, are damaged or cut short, or hold over `limit_px` pixels.
     """
-    opened = _open(data, preprocess, limit_px)
+    opened = _open(data, preprocess, limit_px, before)
     with _named(opened.format):
         square = opened.square(WHOLE)
     thumb = _smaller(square.convert("L"), THUMB_PX)
@@ -171,7 +184,7 @@ def cuts(data: bytes, preprocess: Preprocess, wanted: Sequence[Cut], *, limit_px
     Raises:
         UnreadablePicture: as in `decode`.
     """
-    opened = _open(data, preprocess, limit_px)
+    opened = _open(data, preprocess, limit_px, anyway)
     with _named(opened.format):
         return np.stack([np.asarray(opened.square(cut).convert("RGB")) for cut in wanted])
 
@@ -213,7 +226,7 @@ def _inside(length: float, shift: float, half: float) -> tuple[float, float]:
     return middle - half, middle + half
 
 
-def _open(data: bytes, preprocess: Preprocess, limit_px: int) -> _Opened:
+def _open(data: bytes, preprocess: Preprocess, limit_px: int, before: Callable[[int], None]) -> _Opened:
     if not data:
         raise UnreadablePicture("the file is empty")
     format = sniff(data[:HEAD_BYTES])
@@ -221,13 +234,16 @@ def _open(data: bytes, preprocess: Preprocess, limit_px: int) -> _Opened:
         raise UnreadablePicture(f"not a picture: the content is none of {', '.join(FORMATS)}")
     _hush()
     with _named(format):
-        image = _reader(format)(io.BytesIO(data))
+        file = io.BytesIO(data)
+        image = _reader(format)(file)
         width, height = image.size
         if width * height > limit_px:
             raise UnreadablePicture(f"{width} x {height} pixels are over the limit of {limit_px:,}")
         # A JPEG much larger than needed is decoded at 1/2, 1/4 or 1/8 of its size.
         enough = preprocess.resize_px * _DRAFT_MARGIN
+        is_one_scan = _is_one_scan(image, data[: file.tell()])
         drafted = image.draft(None, (enough, enough))
+        before(image.width * image.height if is_one_scan else width * height)
         image.load()
         across, down = drafted[1][2:] if drafted else image.size
         orientation = _orientation(image)
@@ -257,6 +273,17 @@ def _reader(format: str) -> Callable[[io.BytesIO], ImageFile]:
     return cast(Callable[[io.BytesIO], ImageFile], getattr(import_module(module), name))
 
 
+def _is_one_scan(image: ImageFile, head: bytes) -> bool:
+    """Whether this is a JPEG whose first scan, with whose header `head` ends, brings all of its colours.
+
+    Such a one is decoded row by row. Of all others (progressive ones) libjpeg holds every coefficient first,
+    however small the picture that is wanted.
+    """
+    colours = len(image.getbands())
+    begin = b"\xff\xda\x00" + bytes([6 + 2 * colours, colours])
+    return head[-8 - 2 * colours : -3 - 2 * colours] == begin and "progressive" not in image.info
+
+
 def _flat(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
     """The picture in mode L or RGB, transparent parts showing the background.
 
@@ -284,20 +311,29 @@ def _flat(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """A picture of mode 1, I or I;16 in mode L, or LA where one grey is declared transparent."""
-    values, transparent = np.asarray(image).astype(np.int32), image.info.get("transparency")
+    """A picture of mode 1, I or I;16 in mode L, or LA where one grey is declared transparent.
+
+    Strip by strip: the sums need more than twice the memory of the picture.
+    """
+    clear = image.info.get("transparency")
     if image.mode == "1":
-        values = grey = values * 255
-        transparent = transparent and 255  # white is 1 before Pillow 13
-    elif values.min() < 0 or values.max() > 65535:
-        raise UnreadablePicture("32-bit whole numbers outside 0..65535 have no stated range")
-    else:
-        grey = (values + 128) // 257
-    flat = Image.fromarray(grey.astype(np.uint8))
-    if transparent is None:
-        return flat
-    alpha = np.where(values == transparent, 0, 255).astype(np.uint8)
-    return Image.merge("LA", (flat, Image.fromarray(alpha)))
+        clear = clear and 255  # white is 1 before Pillow 13
+    flat = Image.new("L", image.size)
+    alpha = None if clear is None else Image.new("L", image.size)
+    rows = max(1, _STRIP_PX // image.width)
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        values = np.asarray(strip).astype(np.int32)
+        if image.mode == "1":
+            values = grey = values * 255
+        elif values.min() < 0 or values.max() > 65535:
+            raise UnreadablePicture("32-bit whole numbers outside 0..65535 have no stated range")
+        else:
+            grey = (values + 128) // 257
+        flat.paste(Image.fromarray(grey.astype(np.uint8)), (0, top))
+        if alpha is not None:
+            alpha.paste(Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)), (0, top))
+    return flat if alpha is None else Image.merge("LA", (flat, alpha))
 
 
 def _orientation(image: Image.Image) -> int:

@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import math
 import os
 import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Query, Request
@@ -20,7 +22,7 @@ from headstart.errors import HeadstartError, Misuse, UnreadablePicture
 from headstart.heads import one_thread_each
 from headstart.serve.drift import Drift, drift_of
 from headstart.serve.gate import OPEN, Gate, Seen
-from headstart.serve.lanes import Job
+from headstart.serve.lanes import Job, Lane, Room
 from headstart.serve.metrics import Metrics
 from headstart.serve.refusals import BadRequest, Busy, NoSuchRoute, NotAllowed, TooLate, TooSlow, document
 from headstart.serve.schemas import (
@@ -69,6 +71,7 @@ _SAID = {
     409: "The new model cannot be used; the one before still answers.",
     413: "Too many bytes or too many pictures.",
     415: "Neither a picture nor a form with pictures.",
+    421: "Asked by another name than localhost or an address.",
     422: "An option that cannot be, or no picture that can be read.",
     429: "This client asks too often.",
     503: "Too many pictures wait, or the answer was not ready in time. Ask again after Retry-After seconds.",
@@ -76,14 +79,13 @@ _SAID = {
 
 
 class Desk:
-    """What the routes share: the models, the queue's count, the store of uploads."""
+    """What the routes share: the models, the store of uploads."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        self.shelf = Shelf(settings.models, settings.device, self.metrics)
+        self.shelf = Shelf(settings.models, settings.device, self.metrics, Room(settings.max_px))
         self.store = Store(settings.held_bytes)
-        self.waiting = 0  # pictures that wait or are under way; changed in the event loop only
 
     async def predict(self, request: Request, name: str | None, options: Options) -> Response:
         """Answer a request for predictions.
@@ -93,9 +95,9 @@ class Desk:
         """
         deadline = time.perf_counter() + self.settings.timeout_s
         seen: Seen = request.scope["seen"]
-        self.shelf.get(name)
-        if self.waiting >= self.settings.queue:  # before the body, which would be read in vain
-            raise self._busy()
+        lane = self.shelf.get(name).lane
+        if lane.waiting >= self.settings.queue:  # before the body, which would be read in vain
+            raise self._busy(lane)
         with Share(self.store) as share:
             try:
                 async with asyncio.timeout(self.settings.timeout_s):
@@ -111,20 +113,18 @@ class Desk:
     async def _answers(
         self, found: list[Picture], served: Served, options: Options, deadline: float
     ) -> list[dict[str, Any]]:
-        if self.waiting + len(found) > self.settings.queue:
-            raise self._busy()
-        wait_s = served.lane.wait_s(self.waiting + len(found) - 1)
-        if self.waiting and wait_s > self.settings.timeout_s:  # with nobody before it, it is tried
+        lane = served.lane
+        if lane.waiting + len(found) > self.settings.queue:
+            raise self._busy(lane)
+        wait_s = lane.wait_s(lane.waiting + len(found) - 1)
+        if lane.waiting and wait_s > self.settings.timeout_s:  # with nobody before it, it is tried
             raise Busy("what waits already would take all the time that this request has. Try again later.")
         loop, ask, now = asyncio.get_running_loop(), options.ask(), time.perf_counter()
-        limit_px = self.settings.max_px
-        jobs = [
-            Job(one.name, one.data, served.model, ask, limit_px, loop.create_future(), self._left, now)
-            for one in found
-        ]
-        self._wait(len(jobs))
+        left = partial(self._wait, lane, -1)
+        jobs = [Job(one.name, one.data, served.model, ask, loop.create_future(), left, now) for one in found]
+        self._wait(lane, len(jobs))
         for job in jobs:
-            served.lane.put(job)
+            lane.put(job)
         try:
             async with asyncio.timeout(max(0.0, deadline - now)):
                 return [await job.answer for job in jobs]
@@ -138,17 +138,20 @@ class Desk:
             for job in jobs:
                 job.drop()
 
-    def _left(self) -> None:
-        self._wait(-1)
+    def _wait(self, lane: Lane, count: int) -> None:
+        lane.waiting += count
+        self.metrics.queue.inc(count)
 
-    def _wait(self, count: int) -> None:
-        self.waiting += count
-        self.metrics.queue.set(self.waiting)
-
-    def _busy(self) -> Busy:
+    def _busy(self, lane: Lane) -> Busy:
         return Busy(
-            f"{self.waiting} pictures wait already, and {self.settings.queue} may. Try again in a moment."
+            f"{lane.waiting} pictures wait already, and {self.settings.queue} may. Try again in a moment."
         )
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no model takes another picture."""
+        served = [self.shelf.get(name) for name in self.shelf.names]
+        return all(one.lane.waiting >= self.settings.queue for one in served)
 
     def _count(self, served: Served, answers: list[dict[str, Any]]) -> None:
         for one in answers:
@@ -222,7 +225,7 @@ def _say_keys(openapi: dict[str, Any]) -> None:
 
 
 def _common(settings: Settings) -> list[int]:
-    return [401] * (settings.key is not None) + [429] * (settings.rate is not None)
+    return [401] * (settings.key is not None) + [421] * settings.is_own + [429] * (settings.rate is not None)
 
 
 def _asking(desk: Desk) -> APIRouter:
@@ -275,6 +278,7 @@ def _watching(desk: Desk, app: FastAPI) -> APIRouter:
     """What can be known of the server."""
     router = APIRouter()
 
+    @router.head("/health", include_in_schema=False)
     @router.get("/health", responses=_answers(Health))
     async def health() -> Response:
         """The process is alive."""
@@ -282,8 +286,8 @@ def _watching(desk: Desk, app: FastAPI) -> APIRouter:
 
     @router.get("/health/ready", responses=_answers(Health, 503))
     async def ready() -> Response:
-        """Every model is open, and there is room in the queue."""
-        if desk.waiting >= desk.settings.queue:
+        """Every model is open, and there is room in the queue of at least one."""
+        if desk.is_full:
             raise Busy("as many pictures wait as may wait.")
         return _json({"status": "ready"})
 
@@ -310,9 +314,8 @@ def _watching(desk: Desk, app: FastAPI) -> APIRouter:
     )
     async def metrics() -> Response:
         """Counts, latencies, batch sizes, queue, unknowns and drift, for Prometheus."""
-        for one in _drifts():
-            if one.distance is not None:
-                desk.metrics.drift.labels(one.model).set(one.distance)
+        for one in _drifts():  # not a number until there are answers, also after a reload
+            desk.metrics.drift.labels(one.model).set(math.nan if one.distance is None else one.distance)
         return Response(desk.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @router.get("/drift", response_class=HTMLResponse)

@@ -1,4 +1,4 @@
-"""Around every request: its id, the API key, how often a client may ask, one log line, and the last resort.
+"""Around every request: id, name asked for, API key, how often a client may ask, log line, last resort.
 
 Plain ASGI, and outside of FastAPI's own handling, so that nothing passes by it. A request that is refused
 before its body was read has the rest of the body read away, for two seconds at most: a client that is still
@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import HeadstartError
+from headstart.serve.hosts import asked, is_own
 from headstart.serve.logs import say
 from headstart.serve.metrics import Metrics
 from headstart.serve.refusals import (
@@ -24,6 +25,7 @@ from headstart.serve.refusals import (
     HeadersTooLarge,
     Refusal,
     TooOften,
+    WrongHost,
     WrongKey,
     document,
     status_of,
@@ -116,6 +118,13 @@ class Gate:
             self._record(scope, seen, wire, time.perf_counter() - began)
 
     def _admit(self, scope: "Scope", headers: dict[bytes, bytes]) -> None:
+        if self._settings.is_own:  # else whoever knows the key may ask by any name
+            host = asked(headers.get(b"host", b"").decode("latin-1"))
+            if host is None or not is_own(host[0], {"localhost"}):
+                raise WrongHost(
+                    "this server is for its own machine: ask for it as localhost or by its address. Where "
+                    "others are to ask by a name, give it an API key."
+                )
         if self._rates is not None and scope["path"] not in OPEN:
             client = scope.get("client")
             self._rates.take(client[0] if client else "", time.monotonic())

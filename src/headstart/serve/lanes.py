@@ -8,11 +8,12 @@ for more for `PATIENCE_S` at most. With one picture per call, as on CPUs, nobody
 import base64
 import time
 from asyncio import Future
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from queue import Empty, SimpleQueue
-from threading import Lock, Thread
+from threading import Condition, Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,7 +48,6 @@ class Job:
     data: bytes
     model: Model
     ask: Ask
-    limit_px: int
     answer: "Future[dict[str, Any]]"
     left: Callable[[], None]  # called in the event loop when the lane is done with it
     begun: float  # time.perf_counter()
@@ -73,11 +73,47 @@ class Job:
             self.answer.set_result(found)
 
 
+class Room:
+    """How many pixels may be under decoding at a time: of one picture, and in all lanes together.
+
+    A picture of small bytes can be one of many pixels, and each core has a thread that decodes: without this
+    the memory would grow with the number of cores.
+    """
+
+    def __init__(self, most_px: int) -> None:
+        self.most_px, self.held_px = most_px, 0
+        self._turn, self._changed = Lock(), Condition()
+
+    @contextmanager
+    def share(self) -> Iterator[Callable[[int], None]]:
+        """What one picture takes, given back at the end: the function that takes it.
+
+        It waits for room, for ever where one picture alone has more pixels than there may be. Whoever came
+        first is first, so that a large picture is not passed by again and again.
+        """
+        own = 0
+
+        def take(pixels: int) -> None:
+            nonlocal own
+            with self._turn, self._changed:
+                self._changed.wait_for(lambda: self.held_px + pixels <= self.most_px)
+                self.held_px, own = self.held_px + pixels, own + pixels
+
+        try:
+            yield take
+        finally:
+            with self._changed:
+                self.held_px -= own
+                self._changed.notify()
+
+
 class Lane:
     """An engine with its threads. Several models of the same backbone share one."""
 
-    def __init__(self, engine: Engine, metrics: "Metrics") -> None:
+    def __init__(self, engine: Engine, metrics: "Metrics", room: Room) -> None:
         self.engine = engine
+        self._room = room
+        self.waiting = 0  # pictures that wait or are under way; changed in the event loop only
         self.pace_s = 0.0  # what a picture takes a thread, on a running average
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._mapping = Lock()
@@ -135,8 +171,10 @@ class Lane:
         if job.dropped:
             job.done(refused(job.name, "nobody waits for this answer any more").to_json())
             return
+        how = job.model.backbone.preprocess
         try:
-            batch.append((job, decode(job.data, job.model.backbone.preprocess, limit_px=job.limit_px)))
+            with self._room.share() as take:
+                batch.append((job, decode(job.data, how, limit_px=self._room.most_px, before=take)))
         except HeadstartError as error:
             job.done(refused(job.name, str(error)).to_json())
         except BaseException as error:  # noqa: BLE001  whoever asked is told, and the thread goes on

@@ -109,7 +109,7 @@ class Metrics:
             "headstart_drift",
             "Total variation between the classes answered and those learnt from, 0 to 1.",
             ["model"],
-            multiprocess_mode="livemax",
+            multiprocess_mode="livemostrecent",  # whoever is asked reckons it for all, and then tells it
             registry=own,
         )
         self.loaded = Gauge(

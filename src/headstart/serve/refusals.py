@@ -73,6 +73,12 @@ class TooOften(Refusal):
     retry_s = 1
 
 
+class WrongHost(Refusal):
+    """A request for a name that is not this machine's: another site's page may have made it."""
+
+    status = 421
+
+
 class HeadersTooLarge(Refusal):
     """More bytes of headers than a request needs."""
 

@@ -1,8 +1,10 @@
 """Sockets, signals and processes. Nothing heavy is imported before the processes are made."""
 
 import asyncio
+import ctypes
 import json
 import os
+import platform
 import select
 import signal
 import socket
@@ -29,6 +31,7 @@ WATCH_S = 1.0  # between two looks at whether the process that watches over all 
 KEEP_ALIVE_S = 30
 STARTING_S = 5.0  # a process that ends sooner did not end by accident: it is not started again
 BACKLOG = 512
+LARGE_BYTES = 4_000_000  # of a block that goes back to the system when it is let go
 STOPS = (signal.SIGINT, signal.SIGTERM)
 Ready = Callable[[], None]
 
@@ -58,8 +61,20 @@ def one(settings: Settings, listening: socket.socket, ready: Ready) -> None:
     Raises:
         HeadstartError: see `serve`.
     """
+    keep_no_memory()
     server, app = server_of(settings)
     asyncio.run(_serving(server, app, listening, ready))
+
+
+def keep_no_memory() -> None:
+    """Have the C library give large blocks back. Left alone, glibc learns to keep them, thread by thread.
+
+    Eight threads that decoded pictures of 50 million pixels one after another held 2 GB afterwards, and with
+    this as good as nothing.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        mmap_threshold = -3  # as malloc.h names it
+        ctypes.CDLL(None).mallopt(mmap_threshold, LARGE_BYTES)
 
 
 def server_of(settings: Settings) -> "tuple[uvicorn.Server, FastAPI]":

@@ -9,6 +9,7 @@ from typing import Any
 
 from headstart.errors import Misuse
 from headstart.files import reason
+from headstart.serve.hosts import is_local
 
 HEADER_BYTES = 32_768  # of one request
 PARENT = "HEADSTART_SERVE_PARENT"  # in the environment: the process that watches over several
@@ -33,11 +34,11 @@ class Settings:
     origins: tuple[str, ...] = ()  # that pages may ask from
     proxy: str | None = None  # addresses whose X-Forwarded-For is believed
     max_bytes: int = 32_000_000  # of one request's body
-    max_px: int = 50_000_000  # of one picture
+    max_px: int = 50_000_000  # of one picture, and of all that are decoded at a time
     max_files: int = 32  # pictures of one request
-    queue: int = 128  # pictures that wait or are under way
+    queue: int = 128  # pictures that wait or are under way in one lane
     timeout_s: float = 30.0  # from a request's first byte to its answer
-    rate: float | None = None  # requests per second and client, on average
+    rate: float | None = None  # requests per second and client, on average, in each process
 
     def __post_init__(self) -> None:
         if self.max_files > self.queue:
@@ -45,6 +46,11 @@ class Settings:
                 f"--max-files {self.max_files} is more than --queue {self.queue} holds: such a request "
                 "could never be answered."
             )
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is for this machine alone: then nobody may ask for it by another's name."""
+        return self.key is None and is_local(self.host)
 
     @property
     def held_bytes(self) -> int:

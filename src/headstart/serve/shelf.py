@@ -21,7 +21,7 @@ from headstart.files import digest_file, reason
 from headstart.model import folder as model_folder
 from headstart.model.model import Model
 from headstart.model.predict import Wish, told
-from headstart.serve.lanes import Lane
+from headstart.serve.lanes import Lane, Room
 from headstart.serve.logs import say
 from headstart.serve.metrics import NOTHING, Counts, Metrics
 from headstart.serve.refusals import ModelKept
@@ -77,8 +77,10 @@ class Served:
 class Shelf:
     """Models by name. Changed in the event loop only; reading happens in a thread."""
 
-    def __init__(self, models: tuple[tuple[str, Path], ...], device: str, metrics: Metrics) -> None:
-        self._folders, self._device, self._metrics = dict(models), device, metrics
+    def __init__(
+        self, models: tuple[tuple[str, Path], ...], device: str, metrics: Metrics, room: Room
+    ) -> None:
+        self._folders, self._device, self._metrics, self._room = dict(models), device, metrics, room
         self._lanes: dict[str, Lane] = {}
         self._served: dict[str, Served] = {}
         self._reading = asyncio.Lock()
@@ -161,7 +163,8 @@ class Shelf:
         grey = np.full((1, side, side, 3), 128, np.uint8)
         told(model, engine.encode(grey)[0], name, Wish(nearest=1))  # tried, and warm
         before = self._metrics.counts().get(name, NOTHING) if name in self._served else NOTHING
-        return Served(name, folder, digest, model, lane or Lane(engine, self._metrics), time.time(), before)
+        lane = lane or Lane(engine, self._metrics, self._room)
+        return Served(name, folder, digest, model, lane, time.time(), before)
 
     def _place(self, new: Served) -> Lane | None:
         """Let it answer; the lane that nobody needs any more, if there is one."""

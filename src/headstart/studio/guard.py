@@ -6,9 +6,8 @@ must be ours, and the cookie, which only goes with requests from our own pages, 
 """
 
 import hmac
-import ipaddress
 import socket
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -16,6 +15,7 @@ from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from headstart.serve.hosts import asked, is_own
 from headstart.studio.refused import Refused
 
 LIMIT_BODY = 8 << 20  # of all that is no picture or archive
@@ -99,18 +99,8 @@ class Guard:
         return (None, False) if self._is_token(held) else ("no-token", False)
 
     def _is_ours(self, host: str) -> bool:
-        try:
-            asked = urlsplit(f"//{host}")
-            name, port = asked.hostname or "", asked.port or 80
-        except ValueError:
-            return False
-        if port != self._port or "@" in host:
-            return False
-        try:
-            ipaddress.ip_address(name)
-        except ValueError:
-            return name.casefold() in self._names
-        return True  # nobody can make another's name of an address
+        found = asked(host)
+        return found is not None and found[1] == self._port and is_own(found[0], self._names)
 
     def _is_token(self, given: str) -> bool:
         return _is_same(given, self._token)
