@@ -205,6 +205,7 @@ def test_a_new_user_makes_a_classifier_and_takes_it_away(
     with zipfile.ZipFile(got.value.path()) as archive:
         assert any(name.endswith(".xml") for name in archive.namelist())
     assert visit.troubles == []
+    watched(chromium, server)
     # every view fits a phone and the dark, and Escape closes what is open
     phone = Visit(chromium, server, width=390, scheme="dark")
     for view in ("", "/check", "/train", "/try", "/next", "/history"):
@@ -215,6 +216,52 @@ def test_a_new_user_makes_a_classifier_and_takes_it_away(
     assert phone.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(15, 19, 26)"
     assert phone.troubles == []
     assert server.end() in (0, 130)
+
+
+SLOW_CAMERA = """
+  window.streams = [];
+  const real = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+  navigator.mediaDevices.getUserMedia = async (asked) => {
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    const found = await real(asked);
+    streams.push(found);
+    return found;
+  };
+"""  # the browser asks its user first
+
+
+def watched(chromium: Any, server: Server) -> None:
+    """The camera that watches: one stream, none once it is left, and the run that is chosen answers."""
+    runs = server.root / "My fruit" / "runs"
+    shutil.copytree(runs / "1-model", runs / "2-model")
+    visit = Visit(chromium, server)
+    page = visit.page
+    page.add_init_script(SLOW_CAMERA)
+    page.goto(f"{server.site}/#/My%20fruit/try")
+    page.reload()
+    live = "streams.filter((one) => one.getTracks()[0].readyState === 'live').length"
+    page.dblclick("[data-key=try-live]")
+    page.wait_for_function("() => streams.length === 2")
+    page.wait_for_selector("text=Stop the camera")
+    assert page.evaluate(live) == 1
+    with page.expect_request("**/2-model/try?full=0"):
+        pass
+    page.select_option("[data-key=try-run]", "1-model")
+    with page.expect_request("**/1-model/try?full=0"):
+        pass
+    page.wait_for_selector(".tried .bars")
+    page.click("[data-key=try-closely]")
+    page.wait_for_selector("text=Where it looked")
+    page.click("text=Stop the camera")
+    page.wait_for_function(f"() => {live} === 0")
+    page.click("[data-key=try-live]")
+    page.click("nav >> text=Train")
+    page.wait_for_function("() => streams.length === 3")
+    page.wait_for_function(f"() => {live} === 0")
+    page.click("nav >> text=Try")
+    page.wait_for_selector("text=Watch through the camera")
+    assert visit.troubles == []
+    shutil.rmtree(runs / "2-model")
 
 
 def test_what_was_made_is_there_after_the_server_was_killed(
