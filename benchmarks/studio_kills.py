@@ -3,8 +3,9 @@
 The story goes over HTTP as the page goes: a project, two classes, pictures one by one, a rename, a removal
 and its undoing, an archive, training, an answer for a picture. The server is killed once in each trial, at a
 moment drawn evenly over the time that an undisturbed story takes, and started again on the same folder;
-whoever tells the story asks again for what was not confirmed, as the page would. At the end every confirmed
-picture must be in its class with its bytes, every class must be there, and the model must answer.
+whoever tells the story asks again for what was not confirmed, pictures and archives by the key that they had,
+as the page does. At the end every confirmed picture must be in its class with its bytes and no picture there
+twice, every class must be there, and the model must answer.
 """
 
 import http.client
@@ -117,7 +118,9 @@ class Story:
             self.classes.add(name)
         for name in ("ripe", "raw"):
             for number, data in enumerate(self.pictures[name]):
-                asked = urlencode({"label": name, "name": f"{number}.jpg", "batch": name})
+                asked = urlencode(
+                    {"label": name, "name": f"{number}.jpg", "batch": name, "key": f"{name}-{number}"}
+                )
                 self.do("POST", f"{PROJECT}/pictures?{asked}", data)
                 self.confirmed.append(data)
         revision = self.state()["revision"]
@@ -137,7 +140,7 @@ class Story:
         with zipfile.ZipFile(archive, "w") as out:
             for number, data in enumerate(self.pictures["more"]):
                 out.writestr(f"ripe/more {number}.jpg", data)
-        self.do("POST", f"{PROJECT}/zip?batch=zip", archive.getvalue())
+        self.do("POST", f"{PROJECT}/zip?batch=zip&key=zip", archive.getvalue())
         self.confirmed += self.pictures["more"]
         while not self.state()["runs"]:
             state = self.state()
@@ -155,15 +158,20 @@ class Story:
 def lost(story: Story, root: Path) -> dict[str, Any]:
     """What was confirmed and is not there."""
     base = root / "fruit"
-    there: dict[bytes, int] = {}
-    for file in base.rglob("*.jpg"):
-        if "runs" not in file.parts and ".incoming" not in file.parts:
-            there[file.read_bytes()] = there.get(file.read_bytes(), 0) + 1
+    there = {
+        file.read_bytes()
+        for file in base.rglob("*.jpg")
+        if "runs" not in file.parts and ".incoming" not in file.parts
+    }
     classes = {entry.name for entry in (base / "pictures").iterdir()}
-    shown = {path.read_bytes() for name in story.classes for path in (base / "pictures" / name).glob("*.jpg")}
+    shown: dict[bytes, int] = {}
+    for name in story.classes:
+        for path in (base / "pictures" / name).glob("*.jpg"):
+            shown[path.read_bytes()] = shown.get(path.read_bytes(), 0) + 1
     return {
         "pictures": sum(data not in there for data in story.confirmed),
         "not in their class": sum(data not in shown for data in story.confirmed),
+        "twice": sum(shown.get(data, 0) > 1 for data in set(story.confirmed)),
         "classes": len(story.classes - classes),
         "unanswered": int(not story.answered),
     }
@@ -240,6 +248,14 @@ def measure(asked: Options) -> Iterator[Result]:
             "confirmed_in_each_story": len(story.confirmed), "leftovers": len(left), "story_s": lasting,
         },
     )  # fmt: skip
+    yield Result(
+        "studio killed: pictures that came in twice",
+        total["twice"],
+        f"of {kills} kills",
+        Bound("==", 0),
+        kills,
+        1,
+    )
     yield Result(
         "studio killed: stories that do not reach an answer",
         total["unanswered"],

@@ -11,6 +11,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -204,6 +205,7 @@ def test_a_new_user_makes_a_classifier_and_takes_it_away(
     with zipfile.ZipFile(got.value.path()) as archive:
         assert any(name.endswith(".xml") for name in archive.namelist())
     assert visit.troubles == []
+    watched(chromium, server)
     # every view fits a phone and the dark, and Escape closes what is open
     phone = Visit(chromium, server, width=390, scheme="dark")
     for view in ("", "/check", "/train", "/try", "/next", "/history"):
@@ -214,6 +216,52 @@ def test_a_new_user_makes_a_classifier_and_takes_it_away(
     assert phone.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(15, 19, 26)"
     assert phone.troubles == []
     assert server.end() in (0, 130)
+
+
+SLOW_CAMERA = """
+  window.streams = [];
+  const real = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+  navigator.mediaDevices.getUserMedia = async (asked) => {
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    const found = await real(asked);
+    streams.push(found);
+    return found;
+  };
+"""  # the browser asks its user first
+
+
+def watched(chromium: Any, server: Server) -> None:
+    """The camera that watches: one stream, none once it is left, and the run that is chosen answers."""
+    runs = server.root / "My fruit" / "runs"
+    shutil.copytree(runs / "1-model", runs / "2-model")
+    visit = Visit(chromium, server)
+    page = visit.page
+    page.add_init_script(SLOW_CAMERA)
+    page.goto(f"{server.site}/#/My%20fruit/try")
+    page.reload()
+    live = "streams.filter((one) => one.getTracks()[0].readyState === 'live').length"
+    page.dblclick("[data-key=try-live]")
+    page.wait_for_function("() => streams.length === 2")
+    page.wait_for_selector("text=Stop the camera")
+    assert page.evaluate(live) == 1
+    with page.expect_request("**/2-model/try?full=0"):
+        pass
+    page.select_option("[data-key=try-run]", "1-model")
+    with page.expect_request("**/1-model/try?full=0"):
+        pass
+    page.wait_for_selector(".tried .bars")
+    page.click("[data-key=try-closely]")
+    page.wait_for_selector("text=Where it looked")
+    page.click("text=Stop the camera")
+    page.wait_for_function(f"() => {live} === 0")
+    page.click("[data-key=try-live]")
+    page.click("nav >> text=Train")
+    page.wait_for_function("() => streams.length === 3")
+    page.wait_for_function(f"() => {live} === 0")
+    page.click("nav >> text=Try")
+    page.wait_for_selector("text=Watch through the camera")
+    assert visit.troubles == []
+    shutil.rmtree(runs / "2-model")
 
 
 def test_what_was_made_is_there_after_the_server_was_killed(
@@ -260,6 +308,76 @@ def test_what_was_made_is_there_after_the_server_was_killed(
     assert [path.name for path in (server.root / "Kept" / "runs").iterdir() if path.name[0] != "."] == [
         "2-model"
     ]
+
+
+def test_what_was_on_its_way_when_the_server_was_killed_comes_in_once(
+    chromium: Any, server: Server, tmp_path: Path
+) -> None:
+    from playwright.sync_api import Error
+
+    made = pictures(tmp_path, 60)
+    visit = Visit(chromium, server)
+    page = visit.page
+    page.click("text=New project")
+    visit.name("Sent")
+    page.click("main >> text=New class")
+    visit.name("red")
+    base = server.root / "Sent" / "pictures"
+    # a picture is committed, and its answer does not reach the page
+    lost = 0
+
+    def lose_some_answers(route: Any) -> None:
+        nonlocal lost
+        lost += 1
+        if lost % 7 == 3:
+            with suppress(Error):  # the server may be dead just then
+                route.fetch()
+            route.abort()
+        else:
+            route.continue_()
+
+    page.route("**/pictures?*", lose_some_answers)
+    files = sorted((made / "red").iterdir())
+    visit.give("section[aria-label=red] >> text=Choose files", files)
+    while len(list((base / "red").iterdir())) < 9:
+        page.wait_for_timeout(10)
+    server.kill()
+    page.wait_for_selector("#banner:not([hidden])")
+    server.start()
+    page.wait_for_selector("section[aria-label=red] .badge >> text=60 pictures")
+    page.wait_for_selector(".toast >> text=60 pictures were added.")
+    assert sorted(path.read_bytes() for path in (base / "red").iterdir()) == sorted(
+        path.read_bytes() for path in files
+    )
+    assert lost > 60
+    page.unroute("**/pictures?*")
+    # it was one step
+    page.click("nav >> text=History")
+    page.wait_for_selector(".log >> text=60 pictures added: red")
+    page.click("nav >> text=Pictures")
+    # the camera goes on while the server is away, and counts what is safe
+    page.click("[data-key=camera-red]")
+    page.wait_for_selector(".shutter")
+    page.hover(".shutter")
+    page.mouse.down()
+    page.wait_for_selector("text=/[2-9] pictures taken/")
+    server.kill()
+    page.wait_for_selector("text=/[5-9] more on their way/")
+    before = int(re.findall(r"\d+", page.inner_text("dialog .count"))[0])
+    shots = len(list((base / "red").iterdir())) - 60
+    assert before <= shots <= before + 3, "only what is safe is counted"
+    page.mouse.up()
+    waiting = int(re.findall(r"\d+", page.inner_text("dialog .count"))[1])
+    server.start()
+    page.wait_for_function(
+        "n => new RegExp(`^${n} pictures taken$`).test(document.querySelector('dialog .count').textContent)",
+        arg=before + waiting,
+    )
+    page.keyboard.press("Escape")
+    page.wait_for_selector(f"section[aria-label=red] .badge >> text={60 + before + waiting} pictures")
+    assert len(list((base / "red").iterdir())) == 60 + before + waiting
+    assert not [path for path in (base / "red").iterdir() if "(" in path.name]
+    assert [said for said in visit.troubles if "ERR_FAILED" not in said] == []
 
 
 def children_of(pid: int) -> list[int]:

@@ -25,15 +25,15 @@ from headstart.model.folder import REPORT
 from headstart.report.compared import compared
 from headstart.report.page import style
 from headstart.report.thumbs import thumbs
-from headstart.studio import intake, state
+from headstart.studio import folders, intake, state
 from headstart.studio.events import Events
-from headstart.studio.folders import PICTURES, UNLABELLED
+from headstart.studio.folders import BIN, PICTURES, UNLABELLED
 from headstart.studio.guard import LIMIT_BODY
 from headstart.studio.jobs import Jobs
 from headstart.studio.journal import Journal
 from headstart.studio.picker import Picker
-from headstart.studio.projects import Projects
-from headstart.studio.refused import Refused, asset
+from headstart.studio.projects import MOST, SHOWN, Projects, Sent
+from headstart.studio.refused import Refused, asset, plain
 from headstart.studio.runs import Runs, packed
 from headstart.studio.thumbs import SIDES, Thumbs
 from headstart.studio.tryout import Tryout
@@ -49,8 +49,9 @@ PAGE_POLICY = (
 )
 BUDGET_S = 600.0  # for training stages, where the user asked for it
 PICKS = 12
-Batch = Annotated[str | None, Query(max_length=64)]
+Key = Annotated[str | None, Query(max_length=64)]
 Name = Annotated[str, Query(max_length=1000)]
+NO_TELEMETRY: Any = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 
 
 class _Body(BaseModel):
@@ -81,12 +82,21 @@ class Moved(_Body):
     to: str | None
 
 
+class Arriving(_Body):
+    """A picture on its way in, with its class, or the folder that it lay in and that names one."""
+
+    name: str = Field(max_length=1000)
+    label: str | None = Field(None, max_length=1000)
+    folder: str | None = Field(None, max_length=1000)
+    batch: str | None = Field(None, max_length=64)
+    key: str | None = Field(None, max_length=64)
+
+
 class Imported(_Body):
     """A folder of this machine, and the class for its pictures: None is one class for each folder."""
 
     path: str
     into: str | None
-    batch: str | None = None
 
 
 class Trained(_Body):
@@ -120,7 +130,7 @@ class Studio:
         self.journal = Journal(root)
         self.projects = Projects(root, self.journal, self.events.tell)
         self.jobs = Jobs(root, self.journal, self.events.tell)
-        self.projects.is_busy = self.jobs.is_reading
+        self.projects.is_busy, self.projects.is_used = self.jobs.is_reading, self.jobs.is_using
         self.runs, self.thumbs, self.tryout = Runs(self.projects), Thumbs(), Tryout()
         self.picker = Picker(data) if data is not None else None
         self.boot = secrets.token_hex(4)
@@ -140,7 +150,14 @@ def create(studio: Studio) -> FastAPI:
         yield
         await run_in_threadpool(studio.close)
 
-    app = FastAPI(title="headstart studio", docs_url=None, redoc_url=None, openapi_url=None, lifespan=life)
+    app = FastAPI(
+        title="headstart studio",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        lifespan=life,
+        telemetry=NO_TELEMETRY,
+    )
     _errors(app)
     for routes in (_page, _projects, _pictures, _work, _runs):
         routes(app, studio)
@@ -152,7 +169,7 @@ def _errors(app: FastAPI) -> None:
     async def refused(_request: Request, error: HeadstartError) -> JSONResponse:
         if isinstance(error, Refused):
             return _error(error.status, error.code, str(error))
-        return _error(400, "headstart", str(error))
+        return _error(400, "headstart", plain(error))
 
     @app.exception_handler(OSError)
     @app.exception_handler(sqlite3.Error)
@@ -200,10 +217,11 @@ def _page(app: FastAPI, studio: Studio) -> None:
             "version": VERSION,
             "root": str(studio.projects.root),
             "projects": state.shelf(studio.projects, studio.runs),
-            "deleted": [one for one in studio.projects.changes("") if one["kind"] == "project-deleted"],
+            "deleted": studio.projects.deleted(),
+            "bin": folders.size(studio.projects.root / BIN),
             "job": studio.jobs.now(),
             "folders": studio.picker is not None,
-            "limits": {"picture": intake.LIMIT_BYTES, "zip": intake.LIMIT_ZIP, "most": intake.MOST},
+            "limits": {"picture": intake.LIMIT_BYTES, "zip": intake.LIMIT_ZIP, "most": MOST},
         }
 
     @app.get("/api/events")
@@ -220,8 +238,8 @@ def _projects(app: FastAPI, studio: Studio) -> None:
         return {"name": projects.create(body.name)}
 
     @app.get("/api/projects/{project}")
-    def one(project: str) -> dict[str, Any]:
-        return state.whole(projects, studio.runs, studio.jobs, project)
+    def one(project: str, changes: Annotated[int, Query(ge=1)] = SHOWN) -> dict[str, Any]:
+        return state.whole(projects, studio.runs, studio.jobs, project, changes=changes)
 
     @app.post("/api/projects/{project}/rename")
     def rename(project: str, body: Named) -> dict[str, Any]:
@@ -259,6 +277,10 @@ def _projects(app: FastAPI, studio: Studio) -> None:
     def empty(project: str) -> dict[str, Any]:
         return {"freed": projects.empty_bin(project)}
 
+    @app.post("/api/bin/empty")
+    def empty_root() -> dict[str, Any]:
+        return {"freed": projects.empty_bin("")}
+
 
 def _pictures(app: FastAPI, studio: Studio) -> None:
     projects = studio.projects
@@ -276,16 +298,18 @@ def _pictures(app: FastAPI, studio: Studio) -> None:
         return Response(found, media_type="image/jpeg", headers={"cache-control": "private, max-age=86400"})
 
     @app.post("/api/projects/{project}/pictures")
-    async def add(
-        request: Request, project: str, label: Name, name: Name, batch: Batch = None
-    ) -> dict[str, Any]:
+    async def add(request: Request, project: str, asked: Annotated[Arriving, Query()]) -> dict[str, Any]:
+        sent = Sent(asked.batch, asked.key)
+
         def settle(file: Path) -> list[str]:
-            projects.class_folder(project, label)  # said before anything is said of the picture
+            if there := projects.received(sent):
+                return there
+            intake.label_of(projects, project, asked.label, asked.folder)  # said before all else
             intake.flush(file)
-            staged = [(file, label, intake.checked_picture(file, name))]
+            name = intake.checked_picture(file, asked.name)
             with projects.journal.lock:  # from looking to adding, the class stays
-                projects.class_folder(project, label)
-                return projects.add(project, staged, batch)
+                label = intake.label_of(projects, project, asked.label, asked.folder)
+                return projects.add(project, [(file, label, name)], sent)
 
         place = await run_in_threadpool(projects.incoming, project)
         try:
@@ -297,12 +321,13 @@ def _pictures(app: FastAPI, studio: Studio) -> None:
 
     @app.post("/api/projects/{project}/zip")
     async def unpack(
-        request: Request, project: str, label: str | None = None, batch: Batch = None
+        request: Request, project: str, label: str | None = None, batch: Key = None, key: Key = None
     ) -> dict[str, Any]:
         place = await run_in_threadpool(projects.incoming, project)
+        sent = Sent(batch, key)
         try:
             file = await _received(request, place / "zip", intake.LIMIT_ZIP)
-            added, skipped = await run_in_threadpool(intake.from_zip, projects, project, file, label, batch)
+            added, skipped = await run_in_threadpool(intake.from_zip, projects, project, file, label, sent)
         finally:
             await run_in_threadpool(shutil.rmtree, place, ignore_errors=True)
         return {"added": added, "skipped": skipped}
@@ -314,7 +339,7 @@ def _pictures(app: FastAPI, studio: Studio) -> None:
     @app.post("/api/projects/{project}/import")
     def bring(project: str, body: Imported) -> dict[str, Any]:
         source = _picker(studio).folder(body.path)
-        added, skipped = intake.from_folder(projects, project, source, body.into, body.batch)
+        added, skipped = intake.from_folder(projects, project, source, body.into)
         return {"added": added, "skipped": skipped}
 
 
@@ -324,6 +349,7 @@ def _work(app: FastAPI, studio: Studio) -> None:
     @app.post("/api/projects/{project}/train")
     def train(project: str, body: Trained) -> dict[str, Any]:
         base = projects.base(project)
+        folders.all_shown(base / PICTURES)
         run = studio.runs.next_name(project)
         out = base / "runs" / run
         out.parent.mkdir(exist_ok=True)
@@ -336,13 +362,17 @@ def _work(app: FastAPI, studio: Studio) -> None:
 
     @app.post("/api/projects/{project}/check")
     def check(project: str) -> dict[str, Any]:
-        return {"job": jobs.begin(project, "check", {"data": str(projects.base(project) / PICTURES)})}
+        data = projects.base(project) / PICTURES
+        folders.all_shown(data)
+        return {"job": jobs.begin(project, "check", {"data": str(data)})}
 
     @app.post("/api/projects/{project}/next")
     def ask(project: str, body: Asked) -> dict[str, Any]:
+        folder = projects.base(project) / UNLABELLED
+        folders.all_shown(folder)
         spec = {
             "model": str(studio.runs.folder(project, body.run)), "run": body.run, "n": PICKS,
-            "folder": str(projects.base(project) / UNLABELLED),
+            "folder": str(folder),
         }  # fmt: skip
         return {"job": jobs.begin(project, "next", spec)}
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from headstart.data.walk import may_be_picture
+from headstart.data.walk import may_be_picture, shown
 from headstart.studio.names import parts_of
 from headstart.studio.refused import Refused
 
@@ -42,6 +42,22 @@ def pictures(folder: Path, *, open_only: bool = False) -> list[Picture]:
     """
     passed = (FileNotFoundError, PermissionError) if open_only else (FileNotFoundError,)
     return sorted(_walk(folder, "", passed), key=lambda one: (one.name.casefold(), one.name))
+
+
+def all_shown(folder: Path) -> None:
+    """Refuse where something lies in or below `folder` that a scan would read and the page does not show.
+
+    Raises:
+        Refused: a link, or a name that cannot travel to a page.
+    """
+    for place, below, files in os.walk(folder):
+        below[:] = [name for name in below if name[0] != "."]
+        for name in (*below, *files):
+            path = os.path.join(place, name)  # noqa: PTH118  many
+            if name[0] == "." or (_is_text(name) and not os.path.islink(path)):  # noqa: PTH114
+                continue
+            if os.path.isdir(path) or may_be_picture(path):  # noqa: PTH112
+                raise Refused("not-shown", 409, {"path": shown(Path(path).relative_to(folder).as_posix())})
 
 
 def _walk(folder: Path, before: str, passed: tuple[type[OSError], ...]) -> Iterator[Picture]:

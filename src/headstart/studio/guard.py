@@ -70,9 +70,8 @@ class Guard:
                 found.setdefault("content-security-policy", POLICY)
                 found.setdefault("cache-control", "no-store")
                 if is_new:
-                    cookie = (
-                        f"{self.cookie}={self._token}; Path=/; HttpOnly; SameSite=Strict; Max-Age=31536000"
-                    )
+                    # until the browser ends: every server on this host is shown it, whatever its port
+                    cookie = f"{self.cookie}={self._token}; Path=/; HttpOnly; SameSite=Strict"
                     found.append("set-cookie", cookie)
             await send(message)
 

@@ -3,21 +3,19 @@
 import errno
 import os
 import shutil
-from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 from headstart.data.walk import PICTURE_SUFFIXES
 from headstart.modalities.image import HEAD_BYTES, sniff
 from headstart.studio import folders
 from headstart.studio.names import cleaned, of_picture
-from headstart.studio.projects import Projects
+from headstart.studio.projects import MOST, UNNAMED, Projects, Sent
 from headstart.studio.refused import Refused
 from headstart.studio.unzip import Taken, unzip
 
 LIMIT_BYTES = 64 << 20  # of one picture
 LIMIT_ZIP = 4 << 30
-MOST = 20_000  # pictures at once
-MOST_CLASSES = 500
 
 Skipped = dict[str, int]  # how many of each reason
 
@@ -32,7 +30,23 @@ def checked_picture(file: Path, name: str) -> str:
         format = sniff(opened.read(HEAD_BYTES))
     if format is None:
         raise Refused("not-a-picture", 415, {"name": name})
+    if format == "HEIF" and find_spec("pi_heif") is None:
+        raise Refused("no-heif", 415, {"name": name})
     return of_picture(name, format)
+
+
+def label_of(projects: Projects, project: str, label: str | None, folder: str | None) -> str:
+    """The class for a picture that came alone: one that is there, or the one that its folder names.
+
+    Raises:
+        Refused: neither is given, or the class is not there.
+    """
+    if folder is not None:
+        return cleaned(folder, "class")
+    if label is None:
+        raise Refused("invalid", 422)
+    projects.class_folder(project, label)
+    return label
 
 
 def flush(file: Path) -> None:
@@ -42,16 +56,18 @@ def flush(file: Path) -> None:
 
 
 def from_zip(
-    projects: Projects, project: str, archive: Path, into: str | None, batch: str | None
+    projects: Projects, project: str, archive: Path, into: str | None, sent: Sent = UNNAMED
 ) -> tuple[int, Skipped]:
     """The pictures of an archive into one class, or each into the class that its folder names (None).
 
     All of them or, where the archive is refused, none. How many, and what was passed over.
     """
+    if there := projects.received(sent):
+        return len(there), {}
     place = projects.incoming(project)
     try:
         found, skipped = unzip(archive, place, most=MOST, limit_bytes=LIMIT_BYTES)
-        return _settle(projects, project, found, into, skipped, batch)
+        return _settle(projects, project, found, into, skipped, sent)
     finally:
         shutil.rmtree(place, ignore_errors=True)
 
@@ -61,17 +77,16 @@ def from_folder(
     project: str,
     source: Path,
     into: str | None,
-    batch: str | None,
-    on_step: Callable[[int], None] = lambda _done: None,
 ) -> tuple[int, Skipped]:
     """The pictures in and below a folder of this machine, copied; the rest as in `from_zip`."""
+    pictures = folders.pictures(source)
+    if len(pictures) > MOST:
+        raise Refused("too-many", 413, {"most": f"{MOST:,}"})
     place = projects.incoming(project)
     skipped: Skipped = {}
     found: list[Taken] = []
     try:
-        for at, picture in enumerate(folders.pictures(source)):
-            if at >= MOST:
-                raise Refused("too-many", 413, {"most": f"{MOST:,}"})
+        for at, picture in enumerate(pictures):
             file = source / picture.name
             try:
                 if file.stat().st_size > LIMIT_BYTES:
@@ -86,8 +101,7 @@ def from_folder(
                 skipped["unreadable"] = skipped.get("unreadable", 0) + 1
                 continue
             found.append(Taken(goal, picture.name))
-            on_step(at + 1)
-        return _settle(projects, project, found, into, skipped, batch)
+        return _settle(projects, project, found, into, skipped, UNNAMED)
     finally:
         shutil.rmtree(place, ignore_errors=True)
 
@@ -112,7 +126,7 @@ def _settle(
     found: list[Taken],
     into: str | None,
     skipped: Skipped,
-    batch: str | None,
+    sent: Sent,
 ) -> tuple[int, Skipped]:
     """Give what came in its place."""
     depth = depth_of([one.path for one in found])
@@ -120,25 +134,20 @@ def _settle(
     for one in found:
         try:
             name = checked_picture(one.file, one.path)
-        except Refused:
-            skipped["no picture"] = skipped.get("no picture", 0) + 1
+        except Refused as error:
+            why = "no heif" if error.code == "no-heif" else "no picture"
+            skipped[why] = skipped.get(why, 0) + 1
             continue
         label = into
         if label is None:
             folder = class_of(one.path, depth)
             label = cleaned(folder, "class") if folder is not None else ""
         staged.append((one.file, label, name))
-    labels = {label.casefold() for _, label, _ in staged if label}
-    if len(labels) > MOST_CLASSES:
-        raise Refused("too-many-classes", 413, {"most": MOST_CLASSES})
-    with projects.journal.lock:  # from looking to adding, the classes stay as they are
+    with projects.journal.lock:  # from looking to adding, the class stays
         if into:
             projects.class_folder(project, into)
-        elif into is None:
-            known = {name.casefold(): name for name in projects.classes(project)} | {"": ""}
-            staged = [(file, known.setdefault(label.casefold(), label), name) for file, label, name in staged]
         if staged:
-            projects.add(project, staged, batch)
+            projects.add(project, staged, sent)
     return len(staged), skipped
 
 

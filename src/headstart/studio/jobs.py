@@ -129,6 +129,11 @@ class Jobs:
         now = self._now
         return now is not None and now["project"] == project and now["kind"] in READS
 
+    def is_using(self, project: str, run: str | None) -> bool:
+        """Whether a job of any kind is at work in this project, or with this run. Takes no lock, either."""
+        now = self._now
+        return now is not None and now["project"] == project and run in (None, now["run"])
+
     def cancel(self, number: int) -> None:
         """End a job; what it has encoded stays known."""
         with self._lock:

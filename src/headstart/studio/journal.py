@@ -37,6 +37,10 @@ MIGRATIONS = (
         begun REAL NOT NULL, ended REAL);
     CREATE INDEX jobs_of ON jobs (project, id);
     """,
+    """
+    ALTER TABLE moves ADD COLUMN key TEXT;
+    CREATE INDEX moves_of_key ON moves (key) WHERE key IS NOT NULL;
+    """,
 )
 OF_PROJECT = ("projects", "classes", "changes", "jobs")  # tables that name a project
 

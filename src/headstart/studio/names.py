@@ -9,7 +9,9 @@ from headstart.studio.refused import Refused
 
 LONGEST = 120  # bytes in UTF-8: room for " (123)", a suffix and the names of parts below 255
 _SIGNS = set('/\\:*?"<>|')
-_JOINERS = {"\u200c", "\u200d"}  # some scripts and emoji cannot be written without them
+# some scripts and emoji cannot be written without these: joiners, marks of direction, the letters of flags
+_KEPT = {"\u200c", "\u200d", "\u200e", "\u200f", "\u061c", *map(chr, range(0xE0020, 0xE0080))}
+_BAD = {"Zl", "Zp", "Cc", "Cf", "Cs", "Co"}
 _DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3])", re.IGNORECASE)
 _SYSTEM = {"__macosx", "thumbs.db", "desktop.ini"}  # passed over by every scan
 _SUFFIX = {
@@ -82,8 +84,9 @@ def parts_of(path: str) -> list[str]:
 
 
 def _is_bad(c: str) -> bool:
-    kind = unicodedata.category(c)
-    return c in _SIGNS or kind in ("Zl", "Zp") or (kind[0] == "C" and c not in _JOINERS)
+    if unicodedata.category(c) == "Cn":  # letters of later Unicodes; what will never be one is bad
+        return ord(c) & 0xFFFE == 0xFFFE or 0xFDD0 <= ord(c) <= 0xFDEF
+    return c in _SIGNS or (unicodedata.category(c) in _BAD and c not in _KEPT)
 
 
 def _is_reserved(name: str) -> bool:

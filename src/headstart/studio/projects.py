@@ -2,7 +2,7 @@
 
 A change is a list of moves from one path inside the project to another. Deleting moves to the bin, adding
 moves from where a file came in, merging moves file by file. So each change is finished after a kill, and can
-be undone: the same moves backwards.
+be undone: the same moves backwards. Where one of its moves fails, those before it are taken back.
 """
 
 import json
@@ -13,10 +13,10 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headstart.errors import OutputError
 from headstart.files import reason
 from headstart.studio import folders, journal
 from headstart.studio.folders import BIN, EXPORTS, INCOMING, PICTURES, RUNS, UNLABELLED, inside
@@ -24,9 +24,22 @@ from headstart.studio.journal import Journal
 from headstart.studio.names import checked, free, parts_of
 from headstart.studio.refused import Refused
 
-SHOWN = 60  # changes that a page is told of
+SHOWN = 60  # changes that a page is told of, unless it asks for more
+MOST = 20_000  # pictures at once
+MOST_CLASSES = 500  # that they may be for
 Move = tuple[str, str]
 Tell = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Sent:
+    """How a page calls what it sends. What has one `batch` is one step; what has one `key` comes in once."""
+
+    batch: str | None = None
+    key: str | None = None
+
+
+UNNAMED = Sent()
 
 
 class Projects:
@@ -36,6 +49,8 @@ class Projects:
         """Finish what a killed studio had begun, and throw away what was on its way in."""
         self.root, self.journal, self.tell = root, kept, tell
         self.is_busy: Callable[[str], bool] = lambda _project: False  # whether a job reads its pictures
+        # whether a job is at work in a project, or with one run of it
+        self.is_used: Callable[[str, str | None], bool] = lambda _project, _run: False
         self._recover()
 
     # -- looking -------------------------------------------------------------------------------------------
@@ -88,15 +103,29 @@ class Projects:
         found = folders.names(self.root / project / PICTURES)
         return sorted(found, key=lambda name: (at.get(name, 1 << 60), name.casefold(), name))
 
-    def changes(self, project: str) -> list[dict[str, Any]]:
-        """What was done to a project, last first."""
+    def changes(self, project: str, most: int = SHOWN) -> list[dict[str, Any]]:
+        """What was done to a project, last first. Classes that came with pictures do not count among them."""
         rows = self.journal.rows(
             "SELECT c.*, count(m.id) AS n FROM changes c LEFT JOIN moves m ON m.change = c.id AND "
-            "m.state IN ('done', 'reverted') WHERE c.project = ? GROUP BY c.id ORDER BY c.id DESC LIMIT ?",
+            "m.state IN ('done', 'reverted') AND (c.kind != 'pictures-added' OR m.dst LIKE '%/%/%' "
+            "OR m.dst LIKE 'unlabelled/%') WHERE c.project = ? AND c.state != 'failed' "
+            "GROUP BY c.id ORDER BY c.id DESC LIMIT ?",
             project,
-            SHOWN,
+            most,
         )
         return [_change(row) for row in rows]
+
+    def deleted(self) -> list[dict[str, Any]]:
+        """Projects in the root's bin, the one deleted last first; undoing its change brings one back."""
+        rows = self.journal.rows(
+            "SELECT c.id, c.said, c.at, m.dst FROM changes c JOIN moves m ON m.change = c.id "
+            "WHERE c.project = '' AND c.kind = 'project-deleted' AND c.state = 'done' ORDER BY c.id DESC"
+        )
+        return [
+            {"id": row["id"], "name": json.loads(row["said"])["name"], "at": row["at"]}
+            for row in rows
+            if (self.root / row["dst"]).is_dir()
+        ]
 
     # -- projects ------------------------------------------------------------------------------------------
 
@@ -119,7 +148,7 @@ class Projects:
         name = checked(name)
         with self.journal.lock:
             self.base(project)
-            self._quiet(project)
+            self._unused(project)
             others = [other for other in folders.names(self.root) if other != project]
             self._no_twin(name, others, "project-there")
             if name != project:
@@ -130,7 +159,7 @@ class Projects:
         """Into the root's bin, whole. The number of the change, for undoing it."""
         with self.journal.lock:
             self.base(project)
-            self._quiet(project)
+            self._unused(project)
             to = f"{BIN}/{secrets.token_hex(4)}/{project}"
             return self._perform("", "project-deleted", {"name": project}, [(project, to)])
 
@@ -145,9 +174,8 @@ class Projects:
             if may_exist and name in there:
                 return name
             self._no_twin(name, there, "class-there")
-            part = f"{INCOMING}/{secrets.token_hex(8)}"
-            (base / part).mkdir(parents=True)
-            self._perform(project, "class-added", {"name": name}, [(part, f"{PICTURES}/{name}")], (name,))
+            moves = [(self._empty(base), f"{PICTURES}/{name}")]
+            self._perform(project, "class-added", {"name": name}, moves, (name,))
         return name
 
     def rename_class(self, project: str, name: str, new: str, known: int) -> str:
@@ -192,20 +220,38 @@ class Projects:
 
     # -- pictures ------------------------------------------------------------------------------------------
 
-    def add(
-        self, project: str, staged: Sequence[tuple[Path, str, str]], batch: str | None = None
-    ) -> list[str]:
+    def add(self, project: str, staged: Sequence[tuple[Path, str, str]], sent: Sent = UNNAMED) -> list[str]:
         """Files that came in, each with its class and the name that it should have, get their places.
 
-        They lie in the project's INCOMING. Changes of one `batch` are undone together. The names they got.
+        They lie in the project's INCOMING. Classes that are not there are made. The names they got.
+
+        Raises:
+            Refused: there are too many in this batch, or a class of it has been renamed or deleted since.
         """
         with self.journal.lock:
             base = self.base(project)
-            moves, made, taken = [], [], set()
-            for file, name, picture in staged:
+            if there := self.received(sent):
+                return there
+            batch = self._of_batch(project, sent.batch)
+            if len(staged) + sum(len(one) for one in batch.values()) > MOST:
+                raise Refused("too-many", 413, {"most": f"{MOST:,}"})
+            labels = {name.casefold() for name in (*batch, *(label for _, label, _ in staged)) if name}
+            if len(labels) > MOST_CLASSES:
+                raise Refused("too-many-classes", 413, {"most": MOST_CLASSES})
+            known = {name.casefold(): name for name in folders.names(base / PICTURES)}
+            moves: list[Move] = []
+            made: list[str] = []
+            names: list[str] = []
+            taken: set[str] = set()
+            for file, label, picture in staged:
+                name = known.get(label.casefold(), label)
                 place = f"{PICTURES}/{name}" if name else UNLABELLED
-                if name:
+                if name and name.casefold() not in known:
+                    if name in batch:
+                        raise Refused("class-gone", 404, {"name": name})
                     inside(base, PICTURES, name)
+                    moves.append((self._empty(base), place))
+                    known[name.casefold()] = name
 
                 def is_taken(own: str, place: str = place) -> bool:
                     return f"{place}/{own}".casefold() in taken or os.path.lexists(base / place / own)
@@ -214,9 +260,19 @@ class Projects:
                 taken.add(f"{place}/{found}".casefold())
                 moves.append((file.relative_to(base).as_posix(), f"{place}/{found}"))
                 made.append(found)
-            names = list(dict.fromkeys(name for _, name, _ in staged))
-            self._perform(project, "pictures-added", {"classes": names}, moves, names, batch)
+                names.append(name)
+            names = list(dict.fromkeys(names))
+            self._perform(project, "pictures-added", {"classes": names}, moves, names, sent)
         return made
+
+    def received(self, sent: Sent) -> list[str]:
+        """The names that the pictures of this key got when they came in before; none where they did not."""
+        if sent.key is None:
+            return []
+        rows = self.journal.rows(
+            "SELECT dst FROM moves WHERE key = ? AND state != 'failed' ORDER BY id", sent.key
+        )
+        return [row["dst"].rpartition("/")[2] for row in rows if _class_in(row["dst"]) is None]
 
     def move(self, project: str, chosen: Iterable[tuple[str, str]], to: str | None) -> int:
         """Pictures, each by class and name, into a class, among the unlabelled (""), or into the bin (None).
@@ -260,6 +316,7 @@ class Projects:
         with self.journal.lock:
             if not inside(self.base(project), RUNS, run).is_dir():
                 raise Refused("run-gone", 404, {"name": run})
+            self._unused(project, run)
             place = f"{BIN}/{secrets.token_hex(4)}"
             moves = [(f"{RUNS}/{run}", f"{place}/{run}")]
             exports = self.root / project / EXPORTS
@@ -288,9 +345,17 @@ class Projects:
             moves = self.journal.rows(
                 "SELECT * FROM moves WHERE change = ? AND state = 'done' ORDER BY id DESC", change
             )
-            for busy in [project] if project else [str(move["dst"]) for move in moves]:
-                self._quiet(busy)
-            self._nothing_built(row, [str(move["dst"]) for move in moves])
+            if project:
+                self._quiet(project)
+            else:
+                for move in moves:
+                    self._unused(str(move["dst"]))
+            if (
+                row["kind"] == "pictures-added"
+            ):  # a class that came with pictures and holds others by now stays
+                own = {str(move["dst"]) for move in moves}
+                moves = [move for move in moves if not _is_kept(base, str(move["dst"]), own)]
+            self._nothing_built(row, moves)
             for move in moves:
                 place = base / move["dst"]
                 if not os.path.lexists(place):
@@ -299,15 +364,13 @@ class Projects:
                     raise Refused("undo-filled", 409)
             plan, taken, bin_place = [], set(), secrets.token_hex(4)
             for move in moves:
-                back = str(move["src"])
-                if back.startswith(
-                    f"{INCOMING}/"
-                ):  # what was added goes to the bin, under the name it had got
-                    back = f"{BIN}/{bin_place}/{move['dst']}"
+                back, place = str(move["src"]), base / move["dst"]
+                if back.startswith(f"{INCOMING}/"):
+                    # what was added goes to the bin, under the name it had got; an empty folder beside it
+                    beside = secrets.token_hex(4) if _class_in(str(move["dst"])) else bin_place
+                    back = f"{BIN}/{beside}/{move['dst']}"
                 parent, _, name = back.rpartition("/")
                 before = f"{parent}/" if parent else ""
-
-                place = base / move["dst"]
 
                 def is_taken(own: str, before: str = before, place: Path = place) -> bool:
                     return (before + own).casefold() in taken or _is_other(place, base / (before + own))
@@ -378,21 +441,21 @@ class Projects:
         said: dict[str, Any],
         moves: Sequence[Move],
         touched: Sequence[str] = (),
-        batch: str | None = None,
+        sent: Sent = UNNAMED,
     ) -> int:
         """Write a change down, carry it out, tell the pages."""
         with self.journal.write():
-            change = self._batch(project, kind, said, batch) or self.journal.run(
+            change = self._continued(project, kind, said, sent.batch) or self.journal.run(
                 "INSERT INTO changes (project, kind, said, batch, state, at) VALUES (?, ?, ?, ?, 'done', ?)",
                 project,
                 kind,
                 journal.told(said),
-                batch,
+                sent.batch,
                 time.time(),
             )
             self.journal.many(
-                "INSERT INTO moves (change, src, dst, state) VALUES (?, ?, ?, 'planned')",
-                [(change, src, dst) for src, dst in moves],
+                "INSERT INTO moves (change, src, dst, state, key) VALUES (?, ?, ?, 'planned', ?)",
+                [(change, src, dst, sent.key) for src, dst in moves],
             )
             revision = self.journal.bump(project)
             for name in touched:
@@ -401,12 +464,24 @@ class Projects:
         self._told(project)
         return change
 
-    def _batch(self, project: str, kind: str, said: dict[str, Any], batch: str | None) -> int | None:
-        """The change that this one continues: the last, of the same batch. What both say is put together."""
+    def _continued(self, project: str, kind: str, said: dict[str, Any], batch: str | None) -> int | None:
+        """The change of the same batch that this one continues. What both say is put together.
+
+        Only where nothing but adding was done since: a change that goes on across another one could not be
+        undone after it, nor before it.
+        """
         if batch is None:
             return None
-        last = self.journal.one("SELECT * FROM changes WHERE project = ? ORDER BY id DESC LIMIT 1", project)
-        if last is None or (last["kind"], last["batch"], last["state"]) != (kind, batch, "done"):
+        last = self.journal.one(
+            "SELECT * FROM changes WHERE project = ? AND kind = ? AND batch = ? AND state = 'done' AND "
+            "NOT EXISTS (SELECT 1 FROM changes c WHERE c.project = changes.project AND c.id > changes.id "
+            "AND c.state != 'failed' AND c.kind NOT IN ('pictures-added', 'class-added')) "
+            "ORDER BY id DESC LIMIT 1",
+            project,
+            kind,
+            batch,
+        )
+        if last is None:
             return None
         classes = list(dict.fromkeys([*json.loads(last["said"])["classes"], *said["classes"]]))
         self.journal.run(
@@ -414,34 +489,91 @@ class Projects:
         )
         return int(last["id"])
 
+    def _of_batch(self, project: str, batch: str | None) -> dict[str, list[str]]:
+        """What came in with this batch before, by class, wherever it is now."""
+        rows = self.journal.rows(
+            "SELECT m.dst FROM moves m JOIN changes c ON c.id = m.change WHERE c.project = ? AND c.batch = ? "
+            "AND m.state != 'failed'",
+            project,
+            batch,
+        )
+        found: dict[str, list[str]] = {}
+        for row in rows:
+            if _class_in(row["dst"]) is None:
+                parts = row["dst"].split("/")
+                found.setdefault(parts[1] if parts[0] == PICTURES else "", []).append(row["dst"])
+        return found
+
+    @staticmethod
+    def _empty(base: Path) -> str:
+        """An empty folder that can become a class, as a path inside the project."""
+        part = f"{INCOMING}/{secrets.token_hex(8)}"
+        (base / part).mkdir(parents=True)
+        return part
+
     def _carry_out(self, project: str) -> None:
-        """Do what is written down and not done yet."""
-        failed = None
+        """Do what is written down and not done yet: each change, or each undoing, whole or not at all.
+
+        Raises:
+            Refused: a move failed; those before it were taken back.
+        """
         base = self.root / project if project else self.root
-        seen: set[Path] = set()
-        done: list[tuple[Any, ...]] = []
-        for move in self._open(project):
-            forward = move["state"] == "planned"
-            src, dst = (move["src"], move["dst"]) if forward else (move["dst"], move["src"])
-            try:
-                _rename(base / src, base / dst)
-                state = "done" if forward else "reverted"
-            except OSError as error:
-                state, failed = "failed", error
-            seen |= {(base / src).parent, (base / dst).parent}
-            done.append((state, move["id"], src, dst))
-        for folder in seen:
+        failed: Refused | None = None
+        for change in self._begun(project):
+            moves = self._open(change)
+            done, error = _renamed(base, moves)
+            if error is None:
+                self._settle(project, moves)
+            else:
+                failed = self._take_back(project, moves, done, error)
+        if failed is not None:
+            raise failed
+
+    def _take_back(self, project: str, moves: Sequence[journal.Row], done: int, error: OSError) -> Refused:
+        """Undo the first moves of those that could not all be done. What to say of it."""
+        base = self.root / project if project else self.root
+        change, forward = moves[0]["change"], moves[0]["state"] == "planned"
+        here, there = ("failed", "reverting") if forward else ("done", "planned")
+        with self.journal.write():  # written down before it is done: a kill must not leave a half
+            self.journal.many(
+                "UPDATE moves SET state = ? WHERE id = ?", [(here, m["id"]) for m in moves[done:]]
+            )
+            self.journal.many(
+                "UPDATE moves SET state = ? WHERE id = ?", [(there, m["id"]) for m in moves[:done]]
+            )
+            self._judge(change)
+        back: list[journal.Row] = []
+        stuck: list[journal.Row] = []
+        for move in self._open(change):
+            (back if _renamed(base, [move])[1] is None else stuck).append(move)
+        self._settle(project, back, "failed" if forward else "done")
+        with self.journal.write():
+            stays = "done" if forward else "reverted"
+            self.journal.many("UPDATE moves SET state = ? WHERE id = ?", [(stays, m["id"]) for m in stuck])
+            self._judge(change)
+        said = {"name": Path(error.filename or base).name, "why": reason(error), "n": len(stuck)}
+        return Refused("half-moved", 507, said) if stuck else Refused("not-moved", 507, said)
+
+    def _judge(self, change: int) -> None:
+        """A change of which a move is done stands, and can be undone; else it never was."""
+        self.journal.run(
+            "UPDATE changes SET state = CASE WHEN EXISTS (SELECT 1 FROM moves WHERE change = changes.id "
+            "AND state = 'done') THEN 'done' ELSE 'failed' END WHERE id = ?",
+            change,
+        )
+
+    def _settle(self, project: str, moves: Sequence[journal.Row], state: str | None = None) -> None:
+        """Moves that have been done are on the disk, and are known to be."""
+        base = self.root / project if project else self.root
+        ways = [_way(move) for move in moves]
+        for folder in {(base / path).parent for way in ways for path in way}:
             if folder.is_dir():
                 journal.sync(folder)
         with self.journal.write():
-            self.journal.many("UPDATE moves SET state = ? WHERE id = ?", [one[:2] for one in done])
-            for state, _, src, dst in done:
-                if state != "failed":
-                    self._follow(project, src, dst)
-        if failed is not None:
-            raise OutputError(
-                f"{failed.filename or self.root} cannot be moved: {reason(failed)}."
-            ) from failed
+            for move, (src, dst) in zip(moves, ways, strict=True):
+                is_done = state or ("done" if move["state"] == "planned" else "reverted")
+                self.journal.run("UPDATE moves SET state = ? WHERE id = ?", is_done, move["id"])
+                self._follow(project, src, dst)
 
     def _follow(self, project: str, src: str, dst: str) -> None:
         """What is known of a project or class by its name goes along with its folder."""
@@ -452,42 +584,51 @@ class Projects:
                 "UPDATE OR REPLACE classes SET name = ? WHERE project = ? AND name = ?", new, project, old
             )
 
-    def _open(self, project: str) -> list[journal.Row]:
-        order = "ORDER BY m.state = 'reverting', CASE m.state WHEN 'reverting' THEN -m.id ELSE m.id END"
-        return self.journal.rows(
-            "SELECT m.* FROM moves m JOIN changes c ON c.id = m.change "  # noqa: S608  our own words
-            f"WHERE m.state IN ('planned', 'reverting') AND c.project = ? {order}",
+    def _begun(self, project: str) -> list[int]:
+        rows = self.journal.rows(
+            "SELECT DISTINCT c.id FROM moves m JOIN changes c ON c.id = m.change "
+            "WHERE m.state IN ('planned', 'reverting') AND c.project = ? ORDER BY c.id",
             project,
+        )
+        return [row["id"] for row in rows]
+
+    def _open(self, change: int) -> list[journal.Row]:
+        """Moves of a change that are not done yet, in the order in which they are to be done."""
+        return self.journal.rows(
+            "SELECT * FROM moves WHERE change = ? AND state IN ('planned', 'reverting') "
+            "ORDER BY CASE state WHEN 'reverting' THEN -id ELSE id END",
+            change,
         )
 
     def _recover(self) -> None:
         """What a killed studio had written down is done; what had not got its name is thrown away."""
-        with suppress(OutputError):  # somebody else moved it meanwhile; the rest is done
+        with suppress(Refused):  # somebody else moved it meanwhile; the rest is done
             self._carry_out("")
         begun = self.journal.rows(
             "SELECT DISTINCT c.project FROM moves m JOIN changes c ON c.id = m.change "
             "WHERE m.state IN ('planned', 'reverting')"
         )
         for row in begun:
-            with suppress(OutputError):
+            with suppress(Refused):
                 self._carry_out(str(row["project"]))
         for place in (self.root, *(self.root / name for name in folders.names(self.root))):
             shutil.rmtree(place / INCOMING, ignore_errors=True)
 
-    def _nothing_built(self, row: journal.Row, places: Sequence[str]) -> None:
+    def _nothing_built(self, row: journal.Row, moves: Sequence[journal.Row]) -> None:
+        """Refuse where something later lies in, or moved, what these would move, or where that would go."""
         later = self.journal.rows(
             "SELECT m.src, m.dst FROM moves m JOIN changes c ON c.id = m.change WHERE c.project = ? "
             "AND c.id > ? AND c.state = 'done' AND m.state = 'done'",
             row["project"],
             row["id"],
         )
-        used = set()
-        for move in later:
-            for path in (str(move["src"]), str(move["dst"])):
-                parts = path.split("/")
-                used |= {"/".join(parts[:end]) for end in range(1, len(parts) + 1)}
-        if used & set(places):
-            raise Refused("undo-later", 409)
+        paths = {str(path) for move in later for path in (move["src"], move["dst"])}
+        used = paths | {above for path in paths for above in _above(path)}
+        for move in moves:
+            src, dst = str(move["src"]), str(move["dst"])
+            is_class = row["kind"] == "pictures-added" and _class_in(dst)
+            if (dst in used and not is_class) or not paths.isdisjoint([*_above(src), *_above(dst)]):
+                raise Refused("undo-later", 409)
 
     def _touch(self, project: str, name: str, revision: int | None = None) -> None:
         if not name:
@@ -511,6 +652,10 @@ class Projects:
     def _quiet(self, project: str) -> None:
         if self.is_busy(project):
             raise Refused("busy", 409)
+
+    def _unused(self, project: str, run: str | None = None) -> None:
+        if self.is_used(project, run):
+            raise Refused("in-use", 409)
 
     @staticmethod
     def _no_twin(name: str, others: Iterable[str], code: str) -> None:
@@ -536,6 +681,39 @@ def _rename(src: Path, dst: Path) -> None:
         raise FileExistsError(17, os.strerror(17), str(dst))
     dst.parent.mkdir(parents=True, exist_ok=True)
     src.rename(dst)
+
+
+def _way(move: journal.Row) -> Move:
+    """From where to where a move goes now."""
+    src, dst = str(move["src"]), str(move["dst"])
+    return (src, dst) if move["state"] == "planned" else (dst, src)
+
+
+def _renamed(base: Path, moves: Sequence[journal.Row]) -> tuple[int, OSError | None]:
+    """Do moves up to the first that fails. How many were done, and why no more."""
+    for done, move in enumerate(moves):
+        src, dst = _way(move)
+        try:
+            _rename(base / src, base / dst)
+        except OSError as error:
+            return done, error
+    return len(moves), None
+
+
+def _above(path: str) -> list[str]:
+    """The folders that a path lies in."""
+    parts = path.split("/")
+    return ["/".join(parts[:end]) for end in range(1, len(parts))]
+
+
+def _is_kept(base: Path, folder: str, own: set[str]) -> bool:
+    """Whether this is the folder of a class that holds something which is not among `own`."""
+    place = base / folder
+    return (
+        _class_in(folder) is not None
+        and place.is_dir()
+        and any(f"{folder}/{entry.name}" not in own for entry in place.iterdir())
+    )
 
 
 def _is_other(src: Path, dst: Path) -> bool:

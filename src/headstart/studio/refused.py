@@ -1,6 +1,7 @@
 """What the studio will not do, said in the words of `assets/texts.en.json`, where all texts stand."""
 
 import json
+import re
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -18,6 +19,12 @@ class Refused(HeadstartError):
     def __str__(self) -> str:
         said: str = texts()["errors"][self.code]
         return said.format_map(self.values)
+
+
+def plain(error: HeadstartError) -> str:
+    """What an error says, without the sentences that name options of the command: a page has none."""
+    said = re.split(r"(?<=[.!?:]) +(?=[A-Z])", str(error))
+    return " ".join(one for one in said if not re.search(r"(^|[\s`(])--\w", one)) or str(error)
 
 
 @cache

@@ -13,7 +13,7 @@ from headstart.model.model import Model
 from headstart.studio import folders
 from headstart.studio.folders import EXPORTS, PICTURES, RUNS, inside
 from headstart.studio.projects import Projects
-from headstart.studio.refused import Refused
+from headstart.studio.refused import Refused, plain
 
 NAME = re.compile(r"([1-9][0-9]{0,5})-model")
 
@@ -68,7 +68,7 @@ class Runs:
             try:
                 found = _summary(load(folder).report)
             except HeadstartError as error:
-                found = {"error": str(error)}
+                found = {"error": plain(error)}
             page = (folder / REPORT).is_file()
             self._told[key] = {"name": run, "at": at / 1e9, "report": page} | found
         return self._told[key] | {"exports": sorted(self.exported(project, run))}

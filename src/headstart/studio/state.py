@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from headstart.data.check import SHOWN
 from headstart.export import names
 from headstart.studio import folders
 from headstart.studio.folders import BIN, UNLABELLED, Picture
@@ -43,12 +44,13 @@ def _card(projects: Projects, runs: Runs, project: str) -> dict[str, Any]:
     }
 
 
-def whole(projects: Projects, runs: Runs, jobs: Jobs, project: str) -> dict[str, Any]:
-    """One project, for its page."""
+def whole(projects: Projects, runs: Runs, jobs: Jobs, project: str, *, changes: int) -> dict[str, Any]:
+    """One project, for its page, with the last so many changes."""
     base = projects.base(project)
     revision = projects.journal.revision(project)  # read first: what is read later is at least as new
     held = _held(projects, project)
     audit = jobs.document(project, "check")
+    done = projects.changes(project, changes + 1)
     return {
         "name": project,
         "revision": revision,
@@ -56,7 +58,8 @@ def whole(projects: Projects, runs: Runs, jobs: Jobs, project: str) -> dict[str,
         "classes": [{"name": name, "pictures": _told(own)} for name, own in held.items()],
         "unlabelled": _told(folders.pictures(base / UNLABELLED, open_only=True)),
         "runs": runs.summaries(project),
-        "changes": projects.changes(project),
+        "changes": done[:changes],
+        "earlier": len(done) > changes,
         "bin": folders.size(base / BIN),
         "job": jobs.now(),
         "last": {kind: jobs.last(project, kind) for kind in ("train", "check", "next", "export")},
@@ -85,11 +88,12 @@ def _still_there(audit: dict[str, Any], held: Mapping[str, list[Picture]]) -> di
     kept = []
     for finding in audit["findings"]:
         others = finding.get("others", [])
+        more = {"more": True} if len(others) >= SHOWN else {}
         is_file = "/" in finding["path"]
         left = [path for path in others if path in there] if is_file else others
         if is_file and finding["path"] not in there:
             continue
         if is_file and others and not left:
             continue  # a twin that has no twin any more
-        kept.append(finding | ({"others": left} if others else {}))
+        kept.append(finding | more | ({"others": left} if others else {}))
     return {"findings": kept, "at": audit["at"], "data": audit["data"], "suggested": audit["suggested"]}

@@ -8,6 +8,7 @@ are not opened. An archive that is over a limit is refused whole.
 import io
 import lzma
 import os
+import re
 import stat
 import unicodedata
 import zipfile
@@ -26,6 +27,7 @@ FREE = 64 << 20
 ENTRIES = 100_000  # that are looked at
 LISTING = 32 << 20  # bytes of an archive's own list of its files: each would become an object first
 PIECE = 1 << 20
+_ROOTED = re.compile(r"/|[A-Za-z]:/")
 DAMAGED = (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, zlib.error, lzma.LZMAError, ValueError)
 
 _Asked = TypeVar("_Asked")
@@ -113,7 +115,7 @@ def _passed_over(entry: zipfile.ZipInfo, path: str) -> str:
     mode = entry.external_attr >> 16
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
         return "link"
-    if ".." in parts or path.startswith("/") or ":" in path or any(map(_is_no_text, path)):
+    if ".." in parts or _ROOTED.match(path) or any(map(_is_no_text, path)):
         return "path"
     if any(part[0] == "." or part.casefold() == "__macosx" for part in parts):
         return "hidden"

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.errors import HeadstartError
+from headstart.studio.refused import plain
 
 EVERY_S = 0.1  # between two words about pictures
 INTERRUPTED = 130
@@ -35,7 +36,7 @@ def main() -> None:
         sys.stdout.flush()
         os._exit(INTERRUPTED)
     except HeadstartError as error:
-        tell({"failed": str(error)})
+        tell({"failed": plain(error)})
     except Exception as error:  # noqa: BLE001  told to the page, and in full on the terminal
         traceback.print_exc()
         tell({"failed": f"something went wrong that should not have: {type(error).__name__}: {error}"})

@@ -9,16 +9,17 @@ export class Refusal extends Error {
   }
 }
 
+// What was asked may have been done: "gone" says only that no whole answer came.
 const answered = async (promise) => {
   let found;
+  let body = null;
   try {
     found = await promise;
+    if ((found.headers.get("content-type") || "").includes("json")) body = await found.json();
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Refusal(t("error.gone"), "gone", 0);
   }
-  const is_json = (found.headers.get("content-type") || "").includes("json");
-  const body = is_json ? await found.json() : null;
   if (found.ok) return body;
   throw new Refusal(body?.error?.message || t("error.odd", { n: found.status }), body?.error?.code || "odd", found.status);
 };

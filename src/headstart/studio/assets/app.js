@@ -1,7 +1,7 @@
 // The frame around the views: what is shown, what is known, and what the studio tells while it goes on.
 import { Refusal, at, get, post } from "./api.js";
 import { h, icon, swap } from "./dom.js";
-import { bring, dropzone, tellClasses } from "./drop.js";
+import { bring, dropzone, tell } from "./drop.js";
 import * as check from "./check.js";
 import * as home from "./home.js";
 import * as next from "./next.js";
@@ -34,13 +34,17 @@ const tellEnd = () => {
 };
 const lastSaid = (last) => (last.state === "failed" ? t("job.failed", { why: last.message }) : t(`job.${last.state}`));
 
+let changes; // how many the history shows, where more than usual were asked for
+export const showChanges = (n) => { changes = n; refresh(); };
+
 let asking = 0;
 export const refresh = async () => {
   const mine = ++asking;
   const { name, view } = route();
+  if (app.project?.name !== name) changes = undefined;
   try {
     const [state, project] = await Promise.all([
-      name && app.state ? app.state : get("/api/state"), name ? get(at("projects", name)) : null]);
+      name && app.state ? app.state : get("/api/state"), name ? get(at("projects", name), { changes }) : null]);
     if (mine !== asking) return;
     const moved = app.project?.name !== name || app.view !== view;
     Object.assign(app, { state, project, view });
@@ -185,7 +189,7 @@ const begin = async () => {
   await loadTexts();
   document.getElementById("skip").textContent = t("skip");
   if (location.search) history.replaceState(null, "", location.pathname + location.hash);
-  tellClasses((name) => (app.project?.name === name ? app.project.classes.map((one) => one.name) : []));
+  tell({ classes: (name) => (app.project?.name === name ? app.project.classes.map((one) => one.name) : []), most: () => app.state.limits.most });
   addEventListener("hashchange", () => { document.querySelectorAll("dialog.studio").forEach((one) => one.close()); if (!route().name) app.state = null; trying.leave(); refresh(); });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => app.state && render());
   document.addEventListener("visibilitychange", () => { if (document.hidden) hush(); else { app.state = null; listen(); } });

@@ -7,6 +7,7 @@ import { ago, complain, t } from "./talk.js";
 
 const ORDER = ["corrupt", "label-conflict", "label-suspect", "shortcut", "imbalance", "tiny-class", "duplicate", "near-duplicate", "leak", "small-picture", "ignored"];
 const FEW = 24;
+const FIXED = ["duplicate", "near-duplicate", "label-conflict"]; // whose buttons remove the others
 
 const start = async (project) => {
   try { await post(at("projects", project.name, "check")); } catch (error) { complain(error); }
@@ -49,7 +50,8 @@ const group = (project, kind, rows, suggested) => {
     rows.slice(0, FEW).map((one) => {
       const shown = [one.path, ...(one.others || [])].slice(0, 8).map((path) => picture(project, path)).filter(Boolean);
       return h("div", { class: "finding" }, shown.length ? h("div", { class: "strip" }, shown) : null,
-        h("div", { class: "finding-words" }, h("p", {}, h("b", { class: "long" }, one.path)), h("p", { class: "small" }, one.message), h("div", { class: "buttons tight" }, fixes(project, one, suggested))));
+        h("div", { class: "finding-words" }, h("p", {}, h("b", { class: "long" }, one.path)), h("p", { class: "small" }, one.message), h("div", { class: "buttons tight" }, fixes(project, one, suggested)),
+          one.more && FIXED.includes(one.kind) ? h("p", { class: "small" }, t("fix.some", { n: one.others.length })) : null));
     }),
     rows.length > FEW ? h("p", { class: "small" }, t("finding.more", { n: rows.length - FEW })) : null);
 };

@@ -1,13 +1,47 @@
-// Pictures on their way in: dropped files, folders and archives, chosen files, camera shots.
-import { at, post, send } from "./api.js";
+// Pictures on their way in: dropped files, folders and archives, chosen files, camera shots. Each is kept here
+// until the studio has confirmed it. A studio that has ended is asked again by the same key once it is back, so
+// that nothing is lost and nothing comes in twice.
+import { Refusal, at, post, send } from "./api.js";
 import { h } from "./dom.js";
 import { askName, complain, dialog, t, toast } from "./talk.js";
 
 const AT_ONCE = 3;
+const AGAIN_MS = 1000;
 const PICTURE = /\.(jpe?g|jpe|jfif|mpo|a?png|webp|gif|bmp|dib|tiff?|avif|heic|heif|hif)$/i;
 const ZIP = /\.zip$/i;
 
 export const newBatch = () => [...crypto.getRandomValues(new Uint8Array(8))].map((b) => b.toString(16).padStart(2, "0")).join("");
+
+let waiting = 0; // unconfirmed
+addEventListener("beforeunload", (event) => { if (waiting) event.preventDefault(); });
+
+let sending = 0;
+const next = [];
+const turn = () => (sending < AT_ONCE ? (sending += 1, null) : new Promise((resolve) => next.push(resolve)));
+const passOn = () => { const one = next.shift(); if (one) one(); else sending -= 1; };
+
+// Send until it is answered, or stopped.
+export const deliver = async (path, values, blob, signal) => {
+  const key = newBatch();
+  waiting += 1;
+  await turn();
+  try {
+    for (;;) {
+      signal?.throwIfAborted();
+      try {
+        return await send(path, { ...values, key }, blob, signal);
+      } catch (error) {
+        if (error.code !== "gone") throw error;
+      }
+      await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+      // a file that was changed or removed meanwhile fails in the same way, and would do so for ever
+      try { await blob.slice(0, 1).arrayBuffer(); } catch { throw new Refusal(t("drop.changed", { name: values.name || blob.name }), "changed", 0); }
+    }
+  } finally {
+    waiting -= 1;
+    passOn();
+  }
+};
 
 const read = (entry, before, found) => new Promise((resolve) => {
   if (entry.name.startsWith(".")) return resolve();
@@ -59,6 +93,10 @@ export const bring = async (project, files, label, done) => {
     if (files.length) toast(t("drop.none"), { kind: "bad" });
     return;
   }
+  if (pictures.length > known.most()) {
+    toast(t("drop.many", { n: pictures.length, most: known.most() }), { kind: "bad" });
+    return;
+  }
   const batch = newBatch();
   const depth = depthOf(pictures.map((one) => one.path));
   const loose = label === undefined && pictures.some((one) => one.path.split("/").length - 1 <= depth);
@@ -73,29 +111,27 @@ export const bring = async (project, files, label, done) => {
   let added = 0;
   let tried = 0;
   let trouble = null;
-  const known = new Map();
-  const classOf = async (path) => {
-    if (label !== undefined) return label;
+  let heif = 0;
+  const whither = (path) => {
     const parts = path.split("/").slice(0, -1);
-    if (parts.length <= depth) return home;
-    const name = parts[depth];
-    if (!known.has(name)) known.set(name, makeClass(project, name));
-    return known.get(name);
+    return label === undefined && parts.length > depth ? { folder: parts[depth] } : { label: home };
   };
   const one = async (given) => {
     try {
       if (ZIP.test(given.path)) {
-        const found = await send(at("projects", project, "zip"), { label: label === undefined ? null : label, batch }, given.file, stop.signal);
+        const found = await deliver(at("projects", project, "zip"), { label, batch }, given.file, stop.signal);
         added += found.added;
-        skipped += Object.values(found.skipped).reduce((sum, n) => sum + n, 0);
+        heif += found.skipped["no heif"] || 0;
+        skipped += Object.values(found.skipped).reduce((sum, n) => sum + n, 0) - (found.skipped["no heif"] || 0);
       } else {
-        await send(at("projects", project, "pictures"), { label: await classOf(given.path), name: given.path.split("/").pop(), batch }, given.file, stop.signal);
+        await deliver(at("projects", project, "pictures"), { ...whither(given.path), name: given.path.split("/").pop(), batch }, given.file, stop.signal);
         added += 1;
       }
     } catch (error) {
       if (error.name === "AbortError") return;
       if (error.code === "not-a-picture") skipped += 1;
-      else { trouble = error; if (error.code === "gone" || error.status === 404) stop.abort(); }
+      else if (error.code === "no-heif") heif += 1;
+      else { trouble = error; if (error.status === 404 || error.code === "too-many") stop.abort(); }
     }
     tried += 1;
     word.say(t("drop.going", { done: tried, total }), tried / total);
@@ -105,6 +141,7 @@ export const bring = async (project, files, label, done) => {
   await Promise.all(Array.from({ length: AT_ONCE }, worker));
   word.end();
   if (trouble) complain(trouble);
+  if (heif) toast(t("drop.heif", { n: heif }), { kind: "bad" });
   if (added || skipped) {
     const said = t("drop.done", { n: added }) + (skipped ? ` ${t("drop.skipped", { n: skipped })}` : "");
     toast(said, { kind: added ? "good" : "plain" });
@@ -112,30 +149,14 @@ export const bring = async (project, files, label, done) => {
   if (done) done();
 };
 
-// A class for files that came with a folder's name; a name that cannot be one is asked for.
-const makeClass = async (project, name) => {
-  try {
-    return (await post(at("projects", project, "classes"), { name, may_exist: true })).name;
-  } catch (error) {
-    if (error.code === "class-there" || !String(error.code).startsWith("name-")) {
-      if (error.code === "class-there") {
-        const there = classesOf(project).find((one) => one.toLowerCase() === name.toLowerCase());
-        if (there) return there;
-      }
-      throw error;
-    }
-    const clean = name.replace(/[\\/:*?"<>|.\u0000-\u001f]+/g, " ").trim() || "class";
-    return (await post(at("projects", project, "classes"), { name: `${clean} `.trim().slice(0, 60), may_exist: true })).name;
-  }
-};
-
-let classesOf = () => [];
-export const tellClasses = (how) => { classesOf = how; };
+// What the rest of the page knows: the classes of a project, and how many pictures may come at once.
+let known = { classes: () => [], most: () => Infinity };
+export const tell = (how) => { known = how; };
 
 // Which class? Resolves with its name (made if new), "" for later, or undefined.
 export const askClass = async (project, title, { later = true } = {}) => {
   const NEW = {};
-  const there = classesOf(project);
+  const there = known.classes(project);
   const found = !there.length ? NEW : await dialog(title, (close) => h("div", { class: "choices" },
     there.map((name, n) => h("button", { type: "button", class: "plain", autofocus: n === 0, onclick: () => close(name) }, name)),
     h("button", { type: "button", class: "plain", onclick: () => close(NEW) }, t("drop.new")),

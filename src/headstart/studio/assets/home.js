@@ -1,6 +1,6 @@
 // The first page: all projects; and what was done to one of them.
 import { at, post, thumb } from "./api.js";
-import { go, undo } from "./app.js";
+import { go, showChanges, undo } from "./app.js";
 import { h, icon } from "./dom.js";
 import { ago, askName, bytes, complain, confirm, percent, t, toast } from "./talk.js";
 
@@ -28,30 +28,34 @@ const steps = () => h("ol", { class: "steps" }, ["one", "two", "three"].map((n) 
 export const view = (app) => {
   const { projects, deleted, root } = app.state;
   const begin = h("button", { type: "button", class: "primary", "data-key": "new-project", onclick: make }, icon("plus"), t("project.new"));
-  const gone = deleted.find((one) => one.state === "done");
+  const gone = deleted.length || app.state.bin ? removed(app.state) : null;
   if (!projects.length) {
     return [h("section", { class: "hero" }, h("p", { class: "claim" }, t("home.claim")), h("p", { class: "lead" }, t("home.lead")),
-      steps(), h("div", { class: "buttons" }, begin), h("p", { class: "small" }, t("home.local", { root }))), gone && restore(gone)];
+      steps(), h("div", { class: "buttons" }, begin), h("p", { class: "small" }, t("home.local", { root }))), gone];
   }
   return [
     h("div", { class: "bar-of" }, h("h1", { class: "big" }, t("home.projects")), begin),
     h("div", { class: "project-cards" }, projects.map(card)),
-    gone && restore(gone),
+    gone,
     h("p", { class: "small" }, t("home.local", { root })),
   ];
 };
 
-const restore = (one) => h("p", { class: "small" }, `${told(one)} `,
-  h("button", { type: "button", class: "link", "data-key": "restore", onclick: () => undo(one.id) }, t("home.restore")));
+// Projects in the bin.
+const removed = ({ deleted, bin }) => h("section", {}, h("h2", {}, t("bin.title")),
+  deleted.length ? h("ol", { class: "log" }, deleted.map((one) => h("li", {}, h("span", {}, one.name, h("small", {}, ago(one.at))),
+    h("button", { type: "button", class: "plain", "data-key": `restore-${one.id}`, onclick: () => undo(one.id) }, t("home.restore"))))) : null,
+  h("p", {}, t("bin.holds", { size: bytes(bin) })),
+  h("button", { type: "button", class: "plain", "data-key": "empty-bin", onclick: () => empty("/api/bin/empty", bin) }, icon("bin"), t("bin.empty")));
 
 // What a change did, in words.
 export const told = (one) => (one.said.classes?.length > 1 ? t("change.pictures-added.many", { n: one.said.n, k: one.said.classes.length }) : words(one));
 const words = (one) => t(`change.${one.kind}`, { ...one.said, n: one.said.n ?? 1, name: one.said.name || one.said.classes?.[0] || t("class.none"), from: one.said.from || t("class.none"), to: one.said.to || t("class.none") });
 
-const empty = async (project) => {
-  if (!await confirm(t("bin.empty"), t("bin.sure", { size: bytes(project.bin) }), t("bin.yes"))) return;
+const empty = async (path, size) => {
+  if (!await confirm(t("bin.empty"), t("bin.sure", { size: bytes(size) }), t("bin.yes"))) return;
   try {
-    const found = await post(at("projects", project.name, "bin", "empty"));
+    const found = await post(path);
     toast(t("bin.emptied", { size: bytes(found.freed) }), { kind: "good" });
   } catch (error) { complain(error); }
 };
@@ -62,10 +66,11 @@ export const history = {
       project.changes.length ? h("ol", { class: "log" }, project.changes.map((one) => h("li", { class: one.state },
         h("span", {}, told(one), h("small", {}, ago(one.at))),
         one.state === "done" ? h("button", { type: "button", class: "plain", "data-key": `undo-${one.id}`, onclick: () => undo(one.id) }, t("undo")) : h("span", { class: "badge" }, t("history.undone")))))
-        : h("p", { class: "empty" }, t("history.none"))),
+        : h("p", { class: "empty" }, t("history.none")),
+      project.earlier ? h("button", { type: "button", class: "link", "data-key": "earlier", onclick: () => showChanges(2 * project.changes.length) }, t("history.earlier")) : null),
     h("section", {}, h("h2", {}, t("bin.title")),
       h("p", {}, project.bin ? t("bin.holds", { size: bytes(project.bin) }) : t("bin.nothing")),
-      project.bin ? h("button", { type: "button", class: "plain", "data-key": "empty-bin", onclick: () => empty(project) }, icon("bin"), t("bin.empty")) : null,
+      project.bin ? h("button", { type: "button", class: "plain", "data-key": "empty-bin", onclick: () => empty(at("projects", project.name, "bin", "empty"), project.bin) }, icon("bin"), t("bin.empty")) : null,
       h("h3", {}, t("history.where")), h("p", { class: "small long" }, project.folder)),
   ],
 };

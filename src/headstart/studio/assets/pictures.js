@@ -1,9 +1,9 @@
 // Classes and their pictures.
-import { at, get, post, send, thumb } from "./api.js";
+import { at, get, post, thumb } from "./api.js";
 import { change, go, redraw, refresh } from "./app.js";
 import * as camera from "./camera.js";
 import { h, icon, swap } from "./dom.js";
-import { askClass, bring, choose, dropzone, newBatch } from "./drop.js";
+import { askClass, bring, choose, deliver, dropzone, newBatch } from "./drop.js";
 import { askName, complain, dialog, menu, t, toast } from "./talk.js";
 
 const FEW = 36; // that a class shows before it is asked for all
@@ -123,15 +123,16 @@ const merge = async (project, one) => {
 
 const shoot = async (project, label) => {
   const batch = newBatch();
-  const waiting = [];
-  let trouble = null;
+  const sending = [];
   try {
     await camera.record(label || t("class.none"), (blob, name) => {
-      waiting.push(send(at("projects", project.name, "pictures"), { label, name, batch }, blob).catch((error) => { trouble = error; }));
+      const one = deliver(at("projects", project.name, "pictures"), { label, name, batch }, blob);
+      sending.push(one);
+      return one;
     });
   } catch (error) { complain(error); }
-  await Promise.all(waiting);
-  if (trouble) complain(trouble);
+  const trouble = (await Promise.allSettled(sending)).find((one) => one.status === "rejected");
+  if (trouble) complain(trouble.reason);
   refresh();
 };
 
@@ -256,8 +257,9 @@ export const pick = async (project, label) => {
   }
   const word = toast(t("pick.going"), { stays: true });
   try {
-    const done = await post(at("projects", project.name, "import"), { path: found.path, into, batch: newBatch() });
-    const skipped = Object.values(done.skipped).reduce((sum, n) => sum + n, 0);
+    const done = await post(at("projects", project.name, "import"), { path: found.path, into });
+    const skipped = Object.values(done.skipped).reduce((sum, n) => sum + n, 0) - (done.skipped["no heif"] || 0);
+    if (done.skipped["no heif"]) toast(t("drop.heif", { n: done.skipped["no heif"] }), { kind: "bad" });
     toast(t("drop.done", { n: done.added }) + (skipped ? ` ${t("drop.skipped", { n: skipped })}` : ""), { kind: "good" });
   } catch (error) { complain(error); }
   word.end();

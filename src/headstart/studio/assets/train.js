@@ -121,7 +121,7 @@ const exportsOf = (project, run) => {
   const last = project.exported;
   return run.exports.length ? h("ul", { class: "exports" }, run.exports.map((to) => h("li", {},
     h("a", { href: page("runs", project.name, run.name, "export", to), download: "", "data-key": `exported-${run.name}-${to}` }, icon("download"), t(`format.${to}`)),
-    last && last.run === run.name && last.to === to ? h("span", { class: "small" }, t("run.parity", { n: last.parity.n, same: Math.round(last.parity.agreement * last.parity.n) })) : null))) : null;
+    last && last.run === run.name && last.to === to ? h("span", { class: "small" }, t("run.parity", { n: last.parity.n, same: Math.round(last.parity.agreement * last.parity.n) }), last.parity.missing ? `; ${t("run.missing", { n: last.parity.missing })}` : null) : null))) : null;
 };
 
 const remove = (project, run) => h("button", { type: "button", class: "plain bad", "data-key": `remove-${run.name}`, "aria-label": t("run.remove.n", { n: number(run) }),

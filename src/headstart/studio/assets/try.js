@@ -12,6 +12,7 @@ const LIVE_MS = 350;
 let shown = []; // the last answers, newest first: {project, run, name, url, said, error, heat}
 let run = null;
 let live = null;
+let attempt = 0; // to start the camera: the browser may ask its user meanwhile
 
 const runOf = (project) => (project.runs.some((one) => one.name === run) ? run : project.runs.find((one) => !one.error)?.name);
 const ask = (project, which, blob, full) => send(at("projects", project, "runs", which, "try"), { full: full ? 1 : 0 }, blob);
@@ -71,23 +72,30 @@ const card = (app, one) => {
 // -- the camera, live ---------------------------------------------------------------------------------------
 
 export const leave = () => {
+  attempt += 1;
   if (!live) return;
   camera.close(live.stream);
   live.going = false;
   live = null;
 };
 
-const begin = async (app, which) => {
+const begin = async (app) => {
+  attempt += 1;
+  const own = attempt;
   try {
     const stream = await camera.open();
+    if (own !== attempt) { camera.close(stream); return; } // asked for twice, or left meanwhile
     const video = h("video", { class: "view", muted: true, playsInline: true, autoplay: true, "aria-label": t("camera.view") });
     video.srcObject = stream;
     const place = h("div", { class: "tried-words", "aria-live": "off" }, h("p", { class: "small" }, t("try.wait")));
-    live = { stream, going: true, one: h("article", { class: "tried" }, h("div", { class: "tried-picture" }, h("div", { class: "frame" }, video)), place) };
+    const closely = async () => { const blob = video.videoWidth && await camera.shot(video); if (blob) look(app, [new File([blob], t("try.shot"), { type: blob.type })]); };
+    live = { stream, going: true, one: h("article", { class: "tried" }, h("div", { class: "tried-picture" }, h("div", { class: "frame" }, video),
+      h("button", { type: "button", class: "plain", "data-key": "try-closely", onclick: closely }, t("try.closely"))), place) };
     const mine = live;
     redraw();
     while (mine.going) {
-      if (video.videoWidth && !document.hidden) {
+      const which = app.project && runOf(app.project); // another may have been chosen
+      if (which && video.videoWidth && !document.hidden) {
         try {
           const said = await ask(app.project.name, which, await camera.shot(video, 360), false);
           if (mine.going) place.replaceChildren(...words(said).flat());
@@ -113,7 +121,7 @@ export const view = (app) => {
   const zone = dropzone(h("section", { class: "hero drop" }, h("h2", {}, t("try.title")), h("p", { class: "lead" }, t("try.lead")), select,
     h("div", { class: "buttons" },
       h("button", { type: "button", class: "primary", "data-key": "try-files", onclick: async () => look(app, (await choose({ accept: "image/*,.heic,.heif,.avif" })).map((one) => one.file)) }, icon("files"), t("try.choose")),
-      h("button", { type: "button", class: "plain", "data-key": "try-live", "aria-pressed": live ? "true" : "false", onclick: () => { if (live) { leave(); redraw(); } else begin(app, which); } }, icon("camera"), t(live ? "try.stop" : "try.live")))),
+      h("button", { type: "button", class: "plain", "data-key": "try-live", "aria-pressed": live ? "true" : "false", onclick: () => { if (live) { leave(); redraw(); } else begin(app); } }, icon("camera"), t(live ? "try.stop" : "try.live")))),
     (files) => look(app, files.map((one) => one.file)));
   const own = shown.filter((one) => one.project === project.name);
   return [zone, live ? h("section", {}, live.one) : null,
