@@ -28,6 +28,7 @@ from headstart.evaluate.next import to_label
 from headstart.evaluate.reliability import reliability
 from headstart.evaluate.suspects import estimated_errors, given_to_label, joint_counts, suspicion
 from headstart.evaluate.weak import holm, weak_sets
+from headstart.files import cache_folder
 from headstart.heads._choose import choose
 from headstart.trust import curve, suspects, weak
 from headstart.trust.evidence import Evidence, closed_form
@@ -587,3 +588,46 @@ def test_next_asks_for_new_pictures_only(trained: tuple[Path, Path], tmp_path: P
     assert "12 of 14 pictures" in everything.output
     nothing = CliRunner().invoke(group, ["next", str(model), str(data / "red")])
     assert isinstance(nothing.exception, headstart.HeadstartError)
+
+
+def test_next_takes_twins_for_known_and_not_what_only_looks_alike(
+    trained: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of one camera all pictures look alike to the network, new ones too."""
+    data, model = trained
+    fresh = make.folder(tmp_path / "fresh", {"red": 12}, first=500, jitter=5) / "red"
+    with Image.open(data / "red" / "0002.png") as one:
+        one.resize((84, 84), Image.Resampling.BICUBIC).save(fresh / "copy.jpg", quality=80)
+    (fresh / "broken.png").write_bytes(b"no picture")
+    done = CliRunner().invoke(group, ["next", str(model), str(fresh), "--n", "50", "--json"])
+    found = json.loads(done.stdout)
+    assert {Path(one["path"]).name for one in found["next"]} == {
+        file.name for file in fresh.iterdir() if file.stem.isdigit()
+    }
+    assert (found["known"], found["twins"], found["unreadable"]) == (1, 0, 1)
+    assert (found["compared"], found["not_kept"]) == (91, 0)
+    shown = CliRunner().invoke(group, ["next", str(model), str(fresh)]).stdout
+    assert "1 more cannot be read" in shown
+    assert "not kept" not in shown
+
+    copies = tmp_path / "other machine"
+    shutil.copytree(cache_folder(), copies, ignore=shutil.ignore_patterns("*features*"))
+    monkeypatch.setenv("HEADSTART_CACHE", str(copies))
+    shown = CliRunner().invoke(group, ["next", str(model), str(fresh)]).stdout
+    assert "13 pictures; left out: 0 known" in shown
+    assert "91 training pictures are not kept on this machine: their twins are not told" in shown
+
+
+def test_next_says_what_is_wrong_with_the_place(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for place, message in (
+        (tmp_path / "absent", "absent is not there. Wanted: a folder of unlabelled pictures"),
+        (trained[0] / "red" / "wrong.png", "wrong.png is not a folder"),
+        (broken, "there is no picture in"),
+    ):
+        with pytest.raises(Misuse, match=message):
+            group.main(["next", str(trained[1]), str(place)], standalone_mode=False)
+    (broken / "one.png").write_bytes(b"no picture")
+    with pytest.raises(Misuse, match=r"none of the 1 pictures in .*broken can be read. First: .*one\.png: "):
+        group.main(["next", str(trained[1]), str(broken)], standalone_mode=False)
