@@ -5,6 +5,7 @@ import functools
 import io
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from headstart.cli import main
+from headstart.cli.demo import on_screen
 from headstart.cli.predict import _joined, _table
 from headstart.files import cache_folder
 from headstart.model.folder import load
@@ -662,34 +664,48 @@ def test_the_demo_runs_the_whole_road(capfd: pytest.CaptureFixture[str], tmp_pat
         assert f"{one['label']} {one['probability']:.2f}" in said.out
 
 
-def test_the_demo_shows_the_report_where_there_is_one(
+def test_the_demo_ends_with_its_report_and_leaves_other_models_alone(
     capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On pictures that are there already; too few for a test part, so nothing is said to be unseen."""
     opened: list[str] = []
     monkeypatch.setattr("webbrowser.open", opened.append)
-    make.folder(tmp_path / "demo" / "objects", {"pale": 6, "red": 6})
-
-    def without(data: Path, *, out: Path, **others: Any) -> Any:
-        model = train(data, out=out, **others)
-        (out / "report.html").unlink(missing_ok=True)
-        return model
-
-    def with_one(data: Path, *, out: Path, **others: Any) -> Any:
-        model = train(data, out=out, **others)
-        (out / "report.html").write_text("<html>")
-        return model
-
-    monkeypatch.setattr("headstart.recipe.train", without)
-    said = call(capfd, "demo", "--dir", tmp_path / "demo", "--open")
+    monkeypatch.setattr("click.launch", opened.append)
+    here = tmp_path / "my demo"
+    make.folder(here / "objects", {"pale": 6, "red": 6})
+    out = here / "objects-model"
+    said = call(capfd, "demo", "--dir", here)
     assert (said.code, said.err, opened) == (0, "", [])
-    assert "report.html" not in said.out
     assert "a picture of each kind:" in said.out
     assert "the source network guesses" in said.out
-    monkeypatch.setattr("headstart.recipe.train", with_one)
-    said = call(capfd, "demo", "--dir", tmp_path / "demo")
-    assert "objects-model/report.html" in said.out
-    assert "--open" in said.out
-    assert opened == []
-    assert call(capfd, "demo", "--dir", tmp_path / "demo", "--open").code == 0
-    assert opened == [(tmp_path / "demo" / "objects-model" / "report.html").as_uri()]
+    wanted = [(out / "report.html").as_uri()]
+    program, *words = shlex.split(said.out.splitlines()[-1])
+    assert program == "headstart"
+    assert call(capfd, *words).code == 0
+    assert opened == wanted, "the last line is a command that works as it is"
+
+    made = (out / "model.json").read_bytes()
+    (out / "report.html").unlink()
+    assert call(capfd, "demo", "--dir", here, "--open").code == 0
+    assert opened == wanted * 2
+    assert (out / "report.html").is_file()
+    assert (out / "model.json").read_bytes() == made, "it was there already"
+
+    train(here / "objects", out=out, seed=1, force=True, report=False)
+    other = (out / "model.json").read_bytes()
+    said = call(capfd, "demo", "--dir", here)
+    assert said.code == 2
+    assert "holds something else than what this demo makes" in said.err
+    assert (out / "model.json").read_bytes() == other
+
+
+def test_a_browser_opens_by_itself_only_before_somebody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert not on_screen(), "it would take the terminal itself"
+    monkeypatch.setenv("DISPLAY", ":0")
+    assert on_screen()
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: False)
+    assert not on_screen()

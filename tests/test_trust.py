@@ -21,19 +21,24 @@ from headstart.cli import group
 from headstart.data.facts import NAMES, Facts
 from headstart.data.fix import apply, read_fixes, written
 from headstart.data.scan import Scan
+from headstart.engines import open_engine
 from headstart.errors import Misuse
-from headstart.evaluate import ece, softmax
+from headstart.evaluate import ece, softmax, unit_rows
 from headstart.evaluate.abstain import KEPT, at, coverage, reaching
 from headstart.evaluate.curve import forecast
 from headstart.evaluate.next import to_label
 from headstart.evaluate.reliability import reliability
 from headstart.evaluate.suspects import estimated_errors, given_to_label, joint_counts, suspicion
 from headstart.evaluate.weak import holm, weak_sets
+from headstart.features.extract import extract
+from headstart.files import cache_folder
 from headstart.heads import _choose
 from headstart.heads._choose import choose
 from headstart.model.build import build
+from headstart.model.model import Part
 from headstart.trust import curve, examine, suspects, weak
 from headstart.trust.evidence import Evidence, Judged, closed_form, counted
+from headstart.trust.next import to_label_next
 from headstart.values import Depth, Examples, Features, Spec, Split
 
 K = 4
@@ -710,3 +715,74 @@ def test_next_asks_for_new_pictures_only(trained: tuple[Path, Path], tmp_path: P
     assert "12 of 14 pictures" in everything.output
     nothing = CliRunner().invoke(group, ["next", str(model), str(data / "red")])
     assert isinstance(nothing.exception, headstart.HeadstartError)
+
+
+def test_next_takes_twins_for_known(
+    trained: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, model = trained
+    fresh = make.folder(tmp_path / "fresh", {"red": 12}, first=500, jitter=5) / "red"
+    with Image.open(data / "red" / "0002.png") as one:
+        one.resize((84, 84), Image.Resampling.BICUBIC).save(fresh / "copy.jpg", quality=80)
+    (fresh / "broken.png").write_bytes(b"no picture")
+    done = CliRunner().invoke(group, ["next", str(model), str(fresh), "--n", "50", "--json"])
+    found = json.loads(done.stdout)
+    assert {Path(one["path"]).name for one in found["next"]} == {
+        file.name for file in fresh.iterdir() if file.stem.isdigit()
+    }
+    assert (found["known"], found["twins"], found["unreadable"]) == (1, 0, 1)
+    assert (found["compared"], found["not_kept"]) == (91, 0)
+    shown = CliRunner().invoke(group, ["next", str(model), str(fresh)]).stdout
+    assert "1 more cannot be read" in shown
+    assert "not kept" not in shown
+
+    copies = tmp_path / "other machine"
+    shutil.copytree(cache_folder(), copies, ignore=shutil.ignore_patterns("*features*"))
+    monkeypatch.setenv("HEADSTART_CACHE", str(copies))
+    shown = CliRunner().invoke(group, ["next", str(model), str(fresh)]).stdout
+    assert "13 pictures; left out: 0 known" in shown
+    assert "91 training pictures are not kept on this machine: their twins are not told" in shown
+
+
+def test_of_one_camera_all_pictures_look_alike_and_none_is_a_twin(
+    trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """The same ground in all of them: raw features call new ones nearly the same as those learnt from."""
+
+    def scenes(name: str, first: int) -> list[Path]:
+        ground = np.asarray(make.picture(make.TINTS["green"], 7, jitter=0), float)
+        files = [tmp_path / name / f"{number}.png" for number in range(first, first + 12)]
+        files[0].parent.mkdir()
+        for number, file in enumerate(files, start=first):
+            own = np.asarray(make.picture(make.TINTS["green"], number, jitter=0), float)
+            Image.fromarray((0.7 * ground + 0.3 * own).clip(0, 255).astype(np.uint8)).save(file)
+        return files
+
+    model = headstart.load(trained[1])
+    engine, last = open_engine(model.backbone), model.backbone.depths[-1]
+    old, new = (
+        extract(scenes(name, at), model.backbone, engine) for name, at in (("old", 100), ("new", 200))
+    )
+    known, fresh = (unit_rows(read.x[:, last.start : last.stop]) for read in (old, new))
+    assert (fresh @ known.T).max() > 0.98
+    manifest = tuple(Part(f"{at}.png", digest, "red", "", "train") for at, digest in enumerate(old.digests))
+    familiar = replace(model.familiar, references=known.astype(np.float16), rows=np.arange(12))
+    found = to_label_next(
+        replace(model, manifest=manifest, familiar=familiar), tmp_path / "new", engine, n=20
+    )
+    assert (len(found.picks), found.known, found.twins, found.compared) == (12, 0, 0, 12)
+
+
+def test_next_says_what_is_wrong_with_the_place(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for place, message in (
+        (tmp_path / "absent", "absent is not there. Wanted: a folder of unlabelled pictures"),
+        (trained[0] / "red" / "wrong.png", "wrong.png is not a folder"),
+        (broken, "there is no picture in"),
+    ):
+        with pytest.raises(Misuse, match=message):
+            group.main(["next", str(trained[1]), str(place)], standalone_mode=False)
+    (broken / "one.png").write_bytes(b"no picture")
+    with pytest.raises(Misuse, match=r"none of the 1 pictures in .*broken can be read. First: .*one\.png: "):
+        group.main(["next", str(trained[1]), str(broken)], standalone_mode=False)

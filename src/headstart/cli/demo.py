@@ -1,5 +1,8 @@
 """`headstart demo`."""
 
+import os
+import shlex
+import sys
 import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
@@ -27,11 +30,17 @@ class Guess(TypedDict):
 @click.option(
     "--dir", "folder", default="headstart-demo", show_default=True, type=_options.PATH, help="Folder for it."
 )
-@click.option("--open", "show", is_flag=True, help="Open the report in a browser at the end.")
+@click.option(
+    "--open/--no-open",
+    "show",
+    default=None,
+    help="Whether to open the report in a browser at the end. Unless told: on a terminal with a screen.",
+)
 @_options.as_json
-def command(folder: Path, show: bool, json: bool) -> None:
+def command(folder: Path, show: bool | None, json: bool) -> None:
     """The whole road on an embedded sample: five drawn things."""
     from headstart.data import samples
+    from headstart.errors import OutputExists
     from headstart.recipe import train
 
     pictures, out = folder / "objects", folder / "objects-model"
@@ -42,8 +51,14 @@ def command(folder: Path, show: bool, json: bool) -> None:
     else:
         click.echo(f"1. The pictures are there: {_show.safe(str(pictures))}", err=json)
     click.echo("2. Encoding each picture once, and fitting a head …", err=json)
-    with _show.progress("encoding") as step:
-        model = train(pictures, out=out, force=out.is_dir(), on_step=step)
+    try:
+        with _show.progress("encoding") as step:
+            model = train(pictures, out=out, on_step=step)
+    except OutputExists as error:
+        raise OutputExists(
+            f"{out} holds something else than what this demo makes, and is left alone. Move it away, or "
+            "choose another place: headstart demo --dir PLACE"
+        ) from error
     some = [pictures / path for path in one_each(model)]
     before, answers = guessed(model, some), model.predict(some)
     if json:
@@ -53,8 +68,15 @@ def command(folder: Path, show: bool, json: bool) -> None:
         told(model.report, pictures, out)
         _told_answers(model, answers, before)
         _told_next(out)
-    if show and (out / REPORT).is_file():
+    if on_screen() and not json if show is None else show:
         webbrowser.open((out / REPORT).resolve().as_uri())
+
+
+def on_screen() -> bool:
+    """Whether somebody sits at a terminal, and a browser has a window: else it might take the terminal."""
+    screens = {"DISPLAY", "WAYLAND_DISPLAY"}
+    has_windows = sys.platform in ("win32", "darwin") or not screens.isdisjoint(os.environ)
+    return sys.stdout.isatty() and has_windows
 
 
 def one_each(model: "Model") -> list[str]:
@@ -96,11 +118,9 @@ def _told_answers(model: "Model", answers: list["Prediction"], before: list[Gues
 
 
 def _told_next(out: Path) -> None:
-    report = out / REPORT
-    if report.is_file():
-        click.secho(f"\nReport: {_show.safe(str(report))}", bold=True)
-        click.echo("  headstart demo --open   shows it in a browser")
     click.echo("\nYour own pictures, one folder per class:")
     click.echo("  headstart check photos/")
     click.echo("  headstart train photos/")
     click.echo("  headstart predict photos-model new/*.jpg")
+    click.secho("\nThe report of this demo, in a browser:", bold=True)
+    click.echo(f"  headstart report {shlex.quote(_show.safe(str(out)))} --open")

@@ -39,3 +39,9 @@ def command(model: Path, folder: Path, n: int, device: str, limit_px: int, json:
         f"\n{len(found.picks)} of {found.pictures} pictures; left out: {found.known} known to the model, "
         f"{found.twins} twins"
     )
+    if found.unreadable:
+        click.echo(f"{found.unreadable} more cannot be read")
+    if found.not_kept:
+        click.echo(
+            f"{found.not_kept} training pictures are not kept on this machine: their twins are not told"
+        )

@@ -1,5 +1,6 @@
 """Label these next: pictures of an unlabelled folder from which the model would learn most."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,16 +10,14 @@ import numpy as np
 from headstart.data import duplicates
 from headstart.data.walk import pictures_in
 from headstart.engines import Engine
-from headstart.errors import NoData
+from headstart.errors import Misuse, NoData
 from headstart.evaluate.next import to_label
 from headstart.features.extract import OnStep, extract, quiet
+from headstart.features.store import Store
 from headstart.heads import one_thread_each
 from headstart.modalities.image import LIMIT_PX
 from headstart.model.model import Model
-from headstart.values import Floats
-
-SAME = 0.98  # cosine of the last layer's features from which a picture counts as one of the training part
-BLOCK = 1024
+from headstart.values import Bytes, Floats, Halves
 
 
 @dataclass(frozen=True)
@@ -51,11 +50,14 @@ class Next:
     unreadable: int
     known: int  # pictures that the model has learnt from, or twins of such
     twins: int  # twins of other pictures of the folder
+    compared: int  # training pictures that were looked at for twins ...
+    not_kept: int  # ... and those that could not be, as they are not kept on this machine
 
     def to_json(self) -> dict[str, Any]:
         """As in `next --json`."""
         counts = {"pictures": self.pictures, "unreadable": self.unreadable}
         counts |= {"known": self.known, "twins": self.twins}
+        counts |= {"compared": self.compared, "not_kept": self.not_kept}
         return {"next": [pick.to_json() for pick in self.picks], **counts}
 
 
@@ -70,28 +72,42 @@ def to_label_next(
 ) -> Next:
     """The `n` pictures below `folder` that are unsure and unlike one another; the same ones on every run.
 
-    Of twins one is asked for. Pictures that the model has learnt from are left out by content, and by
-    their likeness to the (at most 2,000) training pictures that a model keeps.
+    Of twins one is asked for. Pictures that the model has learnt from are left out by content, and as twins,
+    by the rule of `data.duplicates`, of the (at most 2,000) training pictures that a model keeps, as far as
+    they are kept on this machine.
 
     Raises:
+        Misuse: there is no such folder.
         NoData: no picture there can be read, or the model knows them all.
     """
+    if not os.path.isdir(folder):  # noqa: PTH112  never raises, whatever the name
+        what = "is not a folder" if os.path.exists(folder) else "is not there"  # noqa: PTH110
+        raise Misuse(f"{folder} {what}. Wanted: a folder of unlabelled pictures.")
     files = [Path(name) for name in pictures_in(folder)]
+    if not files:
+        raise NoData(f"there is no picture in {folder}.")
     read = extract(files, model.backbone, engine, limit_px=limit_px, on_step=on_step)
     if not len(read.rows):
-        raise NoData(f"there is no picture that can be read in {folder}.")
-    last = model.backbone.depths[-1]
+        at, why = next(iter(read.unreadable.items()))
+        raise NoData(
+            f"none of the {len(files):,} pictures in {folder} can be read. First: {files[at]}: {why}"
+        )
+    wanted, digests, wide, thumbs = _training(model, engine)
+    count, last = len(read.rows), model.backbone.depths[-1]
+    own = read.x[:, last.start : last.stop]
     with one_thread_each():
-        wide = read.x[:, last.start : last.stop]
-        twins = duplicates.find(wide, read.pictures.thumbs, read.digests)
-        groups = duplicates.groups(len(read.rows), twins, ("",) * len(read.rows))
-        unit = _unit(wide.astype(np.float32))
+        twins = duplicates.find(
+            np.concatenate([own, wide]),
+            np.concatenate([read.pictures.thumbs, thumbs]),
+            (*read.digests, *digests),
+        )
+        groups = duplicates.groups(count + len(digests), twins, ("",) * (count + len(digests)))
+        unit = _unit(own.astype(np.float32))
         learnt = {part.digest for part in model.manifest}
         known = np.array([digest in learnt for digest in read.digests])
-        reference = _unit(model.familiar.references.astype(np.float32))
-        for at in range(0, len(unit) if len(reference) else 0, BLOCK):
-            known[at : at + BLOCK] |= (unit[at : at + BLOCK] @ reference.T).max(1) >= SAME
-        known = np.isin(groups, groups[known])
+        taken = np.concatenate([groups[:count][known], groups[count:]])
+        groups = groups[:count]
+        known = np.isin(groups, taken)
         first = np.zeros(len(unit), bool)
         first[np.unique(groups, return_index=True)[1]] = True
         allowed = first & ~known
@@ -106,8 +122,25 @@ def to_label_next(
         name = str(files[int(read.rows[row])])
         picks.append(Pick(name, model.classes[best], chance, model.classes[second], chance - other))
     return Next(
-        tuple(picks), len(read.rows), len(read.unreadable), int(known.sum()), int((~first & ~known).sum())
+        tuple(picks),
+        count,
+        len(read.unreadable),
+        int(known.sum()),
+        int((~first & ~known).sum()),
+        len(digests),
+        wanted - len(digests),
     )
+
+
+def _training(model: Model, engine: Engine) -> tuple[int, tuple[str, ...], Halves, Bytes]:
+    """How many training pictures a model keeps, and digests, last features and thumbs of those kept here."""
+    spec, last = model.backbone, model.backbone.depths[-1]
+    asked = dict.fromkeys(model.manifest[int(row)].digest for row in model.familiar.rows)
+    with Store.open(spec.name, engine.digest, last.stop) as store:
+        kept = store.known()
+        digests = tuple(digest for digest in asked if digest in kept)
+        x, pictures = store.load(list(digests))
+    return len(asked), digests, x[:, last.start : last.stop], pictures.thumbs
 
 
 def _unit(x: Floats) -> Floats:
