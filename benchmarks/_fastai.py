@@ -19,9 +19,9 @@ import torch
 if torch.version.cuda is None and not hasattr(torch.ops.torchvision, "nms"):
     # a torchvision that was built for CUDA registers no operators beside a CPU build of torch, and then
     # cannot be imported; nothing here calls these two
-    operators = torch.library.Library("torchvision", "DEF")
-    operators.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    operators.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    operators = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
+    operators.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")  # type: ignore[no-untyped-call]
+    operators.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")  # type: ignore[no-untyped-call]
 
 import timm
 from fastai.vision.all import ImageDataLoaders, Resize, accuracy, set_seed, vision_learner

@@ -20,10 +20,12 @@ class Connection(asyncio.Protocol):
     """One connection; `ask` gives the status of the answer, 0 where there is none."""
 
     def __init__(self) -> None:
-        self.got, self.answer = b"", asyncio.get_running_loop().create_future()
+        self.got = b""
+        self.answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.is_open = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:

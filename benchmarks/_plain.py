@@ -90,7 +90,7 @@ def main() -> None:
     classes = sorted(folder.name for folder in parts["train"].iterdir())
     network = load(backbones.spec("efficientnet_lite0"))
     if asked.channels_last:
-        network = network.to(memory_format=torch.channels_last)
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     how = {"channels_last": asked.channels_last, "bf16": asked.bf16}
     started = time.perf_counter()
     x, y = encode(network, part(parts["train"], classes), **how)

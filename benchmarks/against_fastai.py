@@ -9,6 +9,7 @@ fastai lives in an environment of its own, named with `--python`:
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import _harness
 from _harness import Absent, Bound, Options, Result
@@ -30,8 +31,8 @@ def measure(asked: Options) -> Iterator[Result]:
         folder = _harness.some(source, place / SET, 40) if asked.quick else source
         n = len(_harness.pictures(folder))
         runs = 1 if asked.quick else asked.extra.runs
-        ours: list[dict] = []
-        theirs: list[dict] = []
+        ours: list[dict[str, Any]] = []
+        theirs: list[dict[str, Any]] = []
         work = {"headstart": 0.0, "fastai": 0.0}
 
         def train() -> float:

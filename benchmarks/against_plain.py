@@ -9,6 +9,7 @@ there autocast is many times slower than float32. `--bf16` insists on autocast.
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import _harness
 from _harness import Bound, Options, Result
@@ -32,7 +33,7 @@ def ways(asked: Options) -> dict[str, tuple[list[str], Bound]]:
     best = {"channels-last": ["--channels-last"]}
     if asked.extra.bf16 or BF16 & set(_harness.machine()["flags"]):
         best = {"bf16 and channels-last": ["--channels-last", "--bf16"]}
-    found = {"float32": ([], Bound(">=", 8))}
+    found: dict[str, tuple[list[str], Bound]] = {"float32": ([], Bound(">=", 8))}
     return found | {name: (words, Bound(">=", 3)) for name, words in best.items()}
 
 
@@ -40,8 +41,8 @@ def compare(folder: Path, files: list[Path], place: Path, asked: Options) -> Ite
     """headstart, plain, headstart, the best of PyTorch, and again."""
     tried, runs = ways(asked), 1 if asked.quick else asked.extra.runs
     contents = _harness.distinct(files)
-    ours: list[dict] = []
-    others: dict[str, list[dict]] = {way: [] for way in tried}
+    ours: list[dict[str, Any]] = []
+    others: dict[str, list[dict[str, Any]]] = {way: [] for way in tried}
     work = dict.fromkeys(["ours", *tried], 0.0)  # seconds of CPU
     walls: dict[str, list[float]] = {way: [] for own in tried for way in (own, f"ours to {own}")}
 

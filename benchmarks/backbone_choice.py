@@ -177,7 +177,8 @@ def dearest(entrants: Sequence[Entrant]) -> str:
 
 def behind(one: dict[str, Any], name: str) -> float:
     """What always taking the same backbone would have lost on this set."""
-    return max(one["accuracy"].values()) - one["accuracy"][name]
+    found: float = max(one["accuracy"].values()) - one["accuracy"][name]
+    return found
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import _harness
 import numpy as np
@@ -61,7 +62,7 @@ def shapes(runs: int) -> Iterator[Result]:
         )
 
 
-def speed(net, pixels: np.ndarray, streams: int) -> float:
+def speed(net: Any, pixels: np.ndarray, streams: int) -> float:
     def work() -> None:
         request = net.create_infer_request()
         for _ in range(PICTURES // len(pixels) // streams):
@@ -77,9 +78,10 @@ def speed(net, pixels: np.ndarray, streams: int) -> float:
 
 
 def roots(asked: Options) -> Iterator[Result]:
+    from headstart import heads
     from headstart.backbones import DEFAULT, spec
     from headstart.engines import open_engine
-    from headstart.heads import _choose, _inputs, one_thread_each
+    from headstart.heads import _choose, _inputs
     from headstart.look import look_with, scan_all
 
     engine = open_engine(spec(DEFAULT))
@@ -106,11 +108,11 @@ def roots(asked: Options) -> Iterator[Result]:
             begin = time.process_time()
             _choose.choose(train)
             one = time.process_time() - begin
-            limit, _choose.heads.one_thread_each = one_thread_each, Unlimited
+            limit, heads.one_thread_each = heads.one_thread_each, Unlimited  # type: ignore[assignment]
             begin = time.process_time()
             _choose.choose(train)
             many = time.process_time() - begin
-            _choose.heads.one_thread_each = limit
+            heads.one_thread_each = limit
             yield Result(
                 "choosing a head: processor time with all BLAS threads over that with one",
                 many / one,

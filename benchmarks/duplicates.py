@@ -55,7 +55,7 @@ def jpeg(image: Picture, _: np.random.Generator) -> Picture:
 
 def crop(image: Picture, rng: np.random.Generator, share: float = 0.9) -> Picture:
     width, height = max(1, round(image.width * share)), max(1, round(image.height * share))
-    left, top = rng.integers(0, image.width - width + 1), rng.integers(0, image.height - height + 1)
+    left, top = int(rng.integers(0, image.width - width + 1)), int(rng.integers(0, image.height - height + 1))
     return image.crop((left, top, left + width, top + height))
 
 
@@ -204,7 +204,8 @@ def cost(kind: str, n: int) -> dict[str, float]:
         os.write(writing, json.dumps(numbers).encode())
         os._exit(0)
     os.waitpid(child, 0)
-    return json.loads(os.read(reading, 1000))
+    told: dict[str, float] = json.loads(os.read(reading, 1000))
+    return told
 
 
 def peak_mb() -> float:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import _generate
 import _harness
@@ -36,7 +37,7 @@ def measure(asked: Options) -> Iterator[Result]:
     with _harness.workplace() as place:
         folder = _generate.folder(place / "pictures", 200 if asked.quick else 800, classes=4)
         cache = _harness.with_network(place / "cache")
-        found: dict[str, dict] = {}
+        found: dict[str, dict[str, Any]] = {}
         for case, out in cases(folder, cache, place):
             found[case.name] = judged(case, out)
         well = _harness.run(
@@ -110,7 +111,7 @@ def cases(folder: Path, cache: Path, place: Path) -> Iterator[tuple[Case, Path |
     yield Case("a file in the place of the cache", "path", _harness.headstart(*train, out), env), out
 
 
-def judged(case: Case, out: Path | None) -> dict:
+def judged(case: Case, out: Path | None) -> dict[str, Any]:
     """What the command said, and what is wrong with that."""
 
     def limit() -> None:

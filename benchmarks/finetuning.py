@@ -55,7 +55,7 @@ def one(
     own = Material(spec, seen.features.take(rows), files, np.zeros(0, np.int64))
     train, val = tune.dealt(own, 0)
     fitted = choose(own.features.take(train))
-    start = tune._start(spec, own.features.take(train), fitted)
+    start = tune._start(spec, fitted)
     below = tune.stages_below(spec, share)
     network = Thawed(spec, below, start)
     looks = Looks("light", 4, mirror=True)
@@ -180,7 +180,7 @@ class Plain:
                     group["lr"] = group["peak"] * factor
                 loss = F.cross_entropy(self.forward(seen), truth)
                 optimiser.zero_grad()
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 torch.nn.utils.clip_grad_norm_([p for g in groups for p in g["params"]], recipe.clip)
                 optimiser.step()
             taken.append(time.perf_counter() - begin)

@@ -5,6 +5,7 @@ The features themselves are 5,696 bytes for each picture and are held; what else
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import _generate
 import _harness
@@ -71,7 +72,7 @@ def measure(asked: Options) -> Iterator[Result]:
     )
 
 
-def _slope(found: list[dict], stage: str) -> float:
+def _slope(found: list[dict[str, Any]], stage: str) -> float:
     """The power of the number of pictures with which a stage's time grows, between the two largest sizes."""
     last, before = found[-1], found[-2]
     times = max(last["stages_s"][stage], 1e-3) / max(before["stages_s"][stage], 1e-3)

@@ -34,7 +34,7 @@ def measure(asked: Options) -> Iterator[Result]:
             shutil.copytree(source / "test", folder / "test")
             for way, words in WAYS.items():
                 minutes = {"budget_s": 10.0 if asked.quick else 60 * asked.extra.minutes}
-                bound = {} if way == "frozen" else minutes
+                bound: dict[str, Any] = {} if way == "frozen" else minutes
                 model = train(folder, out=place / f"{size}-{way}", report=False, **words, **bound)
                 score, done = model.report["test"], model.report["tuning"] or []
                 yield Result(

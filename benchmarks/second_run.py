@@ -6,6 +6,7 @@ Seconds beyond process start: the wall time of `headstart train` less that of `h
 import shutil
 from collections.abc import Iterator
 from statistics import median
+from typing import Any
 
 import _harness
 from _harness import Bound, Options, Result
@@ -33,7 +34,7 @@ def measure(asked: Options) -> Iterator[Result]:
 
         first = train()
         assert first.json["encoded"] == _harness.distinct(_harness.pictures(folder))
-        found: dict[str, dict] = {}
+        found: dict[str, dict[str, Any]] = {}
         for seed, head in enumerate(HEADS, 1):
             again: list[_harness.Run] = []
 

@@ -316,7 +316,7 @@ def load(
     rate: float | None = None,
 ) -> dict[str, Any]:
     """What a client process saw."""
-    words = [requests, str(port), "--connections", str(connections), "--seconds", str(seconds)]
+    words = [str(requests), str(port), "--connections", str(connections), "--seconds", str(seconds)]
     words += [] if count is None else ["--count", str(count)]
     words += [] if rate is None else ["--rate", str(rate)]
     done = _harness.ok(_harness.run(_harness.python(Path(__file__).with_name("_load.py"), *words)))

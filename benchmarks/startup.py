@@ -27,7 +27,7 @@ def measure(asked: Options) -> Iterator[Result]:
         cache = _harness.with_network(place / "cache")
         folder = _generate.folder(place / "pictures", 60, classes=3)
         one, model = next((folder / "class-0").iterdir()), place / "model"
-        train = ["train", folder, "--out", model, "--force", "--json"]
+        train: list[str | Path] = ["train", folder, "--out", model, "--force", "--json"]
         _harness.ok(_harness.run(_harness.headstart(*train), cache=cache))
         memory: list[int] = []
 
@@ -65,7 +65,7 @@ def measure(asked: Options) -> Iterator[Result]:
             (100 * spread[0], 100 * spread[1]),
             {"predict_s": median(answered), "import_torch_s": median(torch)},
         )
-        commands = {
+        commands: dict[str, list[str | Path]] = {
             "predict": ["predict", model, one],
             "train, network kept": train,
             "help": ["train", "--help"],

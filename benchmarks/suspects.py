@@ -119,9 +119,10 @@ def evidence_of(data: Any, features: Any) -> tuple[Any, Any]:
     from headstart.data.facts import NAMES, Facts
     from headstart.heads._choose import choose
     from headstart.trust.evidence import Evidence
-    from headstart.values import Split
+    from headstart.values import Part, Split
 
-    parts = Split(("train",) * len(features), dealt=True)
+    whole: Part = "train"
+    parts = Split((whole,) * len(features), dealt=True)
     facts = Facts(np.zeros((len(features), len(NAMES)), np.float32))
     evidence = Evidence(features, data.examples, parts, facts, choose(features), 0)
     return evidence, evidence.learnt

@@ -8,6 +8,7 @@ that every picture is encoded; and once more on a folder that is known.
 import shutil
 from collections.abc import Iterator
 from statistics import median
+from typing import Any
 
 import _harness
 from _harness import Bound, Options, Result
@@ -23,7 +24,7 @@ def measure(asked: Options) -> Iterator[Result]:
         source = _harness.picture_set(asked, SET)
         folder = _harness.some(source / "train", place / "pictures", 55 if asked.quick else PER_CLASS)
         n = len(_harness.pictures(folder))
-        stages: list[dict] = []
+        stages: list[dict[str, Any]] = []
         shares: list[float] = []
 
         def train(*more: str, anew: bool) -> float:

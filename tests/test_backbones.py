@@ -13,6 +13,7 @@ import make
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from safetensors.torch import save_file
 from torch import nn
 
@@ -21,7 +22,7 @@ from headstart import backbones
 from headstart.backbones.chain import chain
 from headstart.backbones.libraries import anatomy, search
 from headstart.backbones.network import Classify, _filled, architecture, load
-from headstart.cli import main
+from headstart.cli import group, main
 from headstart.engines import open_engine
 from headstart.engines.openvino import OpenVinoEngine
 from headstart.errors import DownloadError, Misuse, UnknownFamily, UnknownName, WeightsError
@@ -474,6 +475,11 @@ def test_another_network_makes_a_model_that_predicts(
     photos = make.parted(tmp_path_factory.getbasetemp())
     model = headstart.train(photos, out=tmp_path / "m", backbone=SMALL, weights=small_weights, head="lda")
     assert model.report["backbone"] == SMALL
+    said = CliRunner().invoke(group, ["backbones", f"headstart:{tmp_path / 'm'}", "--json"])
+    told = json.loads(said.stdout)
+    assert told["name"] == f"headstart:{tmp_path / 'm'}"
+    assert [one["name"] for one in told["stages"]][1:-1] == [one.name for one in model.backbone.stages]
+    assert "headstart:FOLDER" in CliRunner().invoke(group, ["backbones"]).stdout
     again = headstart.train(photos, out=tmp_path / "m", backbone=SMALL, weights=small_weights, head="lda")
     assert again.report["seconds"] == model.report["seconds"]  # the very model
     picture = next((photos / "test").rglob("*.png"))

@@ -642,6 +642,32 @@ def test_cache_shows_and_clears(
     assert not any(file.is_file() for file in (tmp_path / "cache").rglob("*"))
 
 
+def test_clearing_leaves_weights_that_somebody_brought(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was trained here can be trained again, and models carry it; one's own file may be the last."""
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    from headstart import backbones
+    from headstart.backbones.weights import LEARNT, TRAINED, weights_file, with_bytes, with_file
+
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "cache"))
+    plain, own = backbones.spec("scratch:small-cnn?width=4"), tmp_path / "own" / TRAINED  # a likely name
+    own.parent.mkdir()
+    save_file({"weight": np.zeros(3, np.float32)}, own)
+    kept = weights_file(with_file(plain, own))
+    save_file({"weight": np.ones(3, np.float32), LEARNT: np.zeros((1, 32), np.uint8)}, tmp_path / "ours")
+    ours = weights_file(with_bytes(plain, (tmp_path / "ours").read_bytes()))
+    found = call(capfd, "cache", "--json").json()["kept"]
+    names = {(one["kind"], one["name"]) for one in found if one["bytes"]}
+    assert names >= {("weights", f"{file.parent.name}/{TRAINED}") for file in (kept, ours)}
+    assert any(one["kind"] == "facts" for one in found)
+    assert f"left, because the original may be gone:\n  {kept}\n" in call(capfd, "cache", "--clear").out
+    assert call(capfd, "cache", "--json").json()["left"] == [str(kept)]
+    assert [file for file in (tmp_path / "cache").rglob("*") if file.is_file()] == [kept]
+
+
 @pytest.mark.slow
 def test_the_demo_runs_the_whole_road(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     said = call(capfd, "demo", "--dir", tmp_path / "demo")

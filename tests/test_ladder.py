@@ -201,6 +201,27 @@ def test_without_a_test_part_all_are_judged_out_of_fold(tmp_path: Path) -> None:
     assert found.to_json()["rungs"][2]["gain_ci95"] is not None
 
 
+@pytest.mark.slow
+def test_trained_rungs_stand_on_the_ladder_beside_the_others(
+    parted: tuple[Look, Split], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    _, split = parted
+    names = ("majority", "last", "scratch")
+    spec = backbones.spec("scratch:small-cnn?width=4")
+    seen = look_with(spec, open_engine(spec), scan_all(make.parted(tmp_path_factory.getbasetemp()), None))
+    found = ladder.ladder(spec, seen, split, names, budget_s=2)
+    assert [one.name for one in found.rungs] == list(names)
+    assert not found.left_out
+    assert {one.n for one in found.rungs} == {len(split.rows("test"))}
+    _, last, scratch = found.rungs
+    assert last.gmac == spec.gmac
+    assert scratch.gmac == backbones.spec("scratch:small-cnn?size=64").gmac  # the pictures are 72 px
+    assert scratch.title.endswith("64 px")
+    for one in (last, scratch):
+        assert np.isfinite(one.nll)
+        assert one.verdict.startswith(("better", "worse", "cannot tell"))
+
+
 def toy(y: list[int], last: np.ndarray | None = None) -> Features:
     """Features of so many pictures, all strangers."""
     from headstart.values import Depth

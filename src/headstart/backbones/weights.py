@@ -126,6 +126,12 @@ def with_file(backbone: Spec, file: Path) -> Spec:
     return found
 
 
+def own_files() -> list[Path]:
+    """Copies of files that users named with `--weights`: nobody can make them again."""
+    files = sorted(cache_folder().joinpath("weights").glob("*/[!.]*"))
+    return [file for file in files if file.name != TRAINED or not _holds_learnt(file)]
+
+
 def learnt_from(backbone: Spec) -> frozenset[str]:
     """Content digests of the pictures that a network trained by headstart has seen, its sources' too.
 
@@ -139,6 +145,17 @@ def learnt_from(backbone: Spec) -> frozenset[str]:
         if LEARNT not in file.keys():  # noqa: SIM118  it is no mapping
             return frozenset()
         return frozenset(bytes(row).hex() for row in file.get_tensor(LEARNT))
+
+
+def _holds_learnt(file: Path) -> bool:
+    """Whether headstart wrote it, and nobody else who calls a file so."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, "np") as opened:
+            return LEARNT in opened.keys()  # noqa: SIM118  it is no mapping
+    except SafetensorError:
+        return False
 
 
 def is_trained(backbone: Spec) -> bool:

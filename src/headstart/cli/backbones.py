@@ -22,6 +22,7 @@ def command(name: str | None, search: str | None, json: bool) -> None:
     a ? goes to the library (?pad_type=same), but for size, resize,
     interpolation, mean and std, which replace its preprocessing. scratch:NAME
     is a network that starts from nothing: small-cnn or resnet18.
+    headstart:FOLDER is the network of a model that you trained.
     """
     if search is not None and name is not None:
         raise click.UsageError("a NAME or --search, not both")
@@ -54,15 +55,16 @@ def _all(*, json: bool) -> None:
         "\n  find one        headstart backbones --search resnet"
         "\n  its stages      headstart backbones torchvision:resnet18"
         "\n  your own file   --backbone torchvision:resnet18 --weights FILE"
+        "\n  your own model  --backbone headstart:FOLDER, its network as it was trained"
         "\n  from scratch    headstart backbones scratch:small-cnn, or scratch:resnet18"
     )
 
 
 def _one(name: str, *, json: bool) -> None:
-    from headstart import backbones
     from headstart.backbones.libraries import anatomy
+    from headstart.look import named
 
-    spec = backbones.spec(name)
+    spec = named(name)
     pieces = anatomy(spec)
     if json:
         stages = [
