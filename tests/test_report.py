@@ -31,6 +31,7 @@ from headstart.cli.train import command as train_command
 from headstart.errors import Misuse
 from headstart.evaluate import fpr95
 from headstart.files import cache_folder
+from headstart.look import look
 from headstart.model.folder import load
 from headstart.recipe import train
 from headstart.report import Answered, Material, remake, render
@@ -40,6 +41,7 @@ from headstart.report.layout import layout
 from headstart.report.markup import percent, script_json, text
 from headstart.report.sections import is_web, of_so_many
 from headstart.report.thumbs import MOST_BYTES, thumbs
+from headstart.values import Split
 
 HOSTILE = (
     "<script>window.hacked = 1</script>",
@@ -582,6 +584,23 @@ def test_every_argument_is_in_the_command_and_means_the_same_there() -> None:
     assert {name: parsed["budget" if name == "budget_s" else name] for name in given} == given
     assert recipe._command(Path("a"), train.__kwdefaults__) == ["headstart", "train", "a"]
     assert "But for the time" in section_of(render(reporting.material()), "made")
+
+
+def test_a_network_that_was_trained_is_shown_with_its_words_from_before(folder: Path, parted: Path) -> None:
+    seen, model = look(parted), load(folder)
+    lite0 = model.backbone
+    model = replace(model, backbone=replace(lite0, weights=replace(lite0.weights, source="trained")))
+    split = Split(tuple(part or "train" for part in seen.examples.parts), dealt=False)
+    rows, k = split.rows("test"), len(model.classes)
+    other = np.roll(seen.features.last(), 1, axis=0)  # not what the model sees
+    for source_of, silent in ((None, True), ((lite0, other), False)):
+        found = Answered(rows, np.eye(k)[seen.features.y[rows]], source_of)
+        made = gathering.gather(model, seen.features, seen.examples, split, found, libraries={})
+        assert bool(made.silence) == silent == (not any(one.guesses for one in made.judged))
+    wanted = source.guesses(lite0, other[rows])
+    assert wanted is not None
+    best = [wanted.names[int(at)] for at in wanted.probabilities.argmax(1)]
+    assert [one.guesses[0][0] for one in made.judged] == best
 
 
 def test_the_ladder_of_compare_is_shown_to_the_same_pictures_only(

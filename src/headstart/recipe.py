@@ -190,14 +190,14 @@ def train(
     started = time.perf_counter()
     unseen = climbed.tuned.unseen if climbed and climbed.tuned else None
     model = build(fitted, features, examples, parts, spec, unseen=unseen)
-    trust = None
+    trust, origin = None, climbed.material.spec if climbed else spec
     if evidence:
         trust = examine(
             evidence,
             model,
             features,
             counted(fitted, features, parts, leaked),
-            frozen=climbed.material.spec if climbed else spec,
+            frozen=origin,
             confirmed=fixes.confirmed if fixes else NOBODY,
         )
         findings = ordered([*findings, *trust.findings])
@@ -240,9 +240,12 @@ def train(
     }
     model = replace(model, report=document)
     beside: dict[str, bytes] = {}
-    if trust:
+    if trust and evidence:
         started = time.perf_counter()
-        page = write(model, engine, features, examples, parts, fitted, leaked, limit_px=limit_px)
+        page = write(
+            model, engine, features, examples, parts, fitted, leaked,
+            source=(origin, evidence.features.last()), limit_px=limit_px,
+        )  # fmt: skip
         beside = {model_folder.SUSPECTS: trust.table, model_folder.REPORT: page}
         ended = time.perf_counter()
         document["seconds"] |= {"report": round(ended - started, 4), "total": round(ended - begin, 4)}
