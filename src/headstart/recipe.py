@@ -268,14 +268,14 @@ def _deliver(
     started = time.perf_counter()
     unseen = climbed.tuned.unseen if climbed and climbed.tuned else None
     model = build(fitted, features, examples, parts, spec, unseen=unseen)
-    trust = None
+    trust, origin = None, climbed.material.spec if climbed else spec
     if evidence:
         trust = examine(
             evidence,
             model,
             features,
             counted(fitted, features, parts, leaked),
-            frozen=climbed.material.spec if climbed else spec,
+            frozen=origin,
             decided=fixes.paths() if fixes else NOBODY,
         )
         findings = ordered([*findings, *trust.findings])
@@ -319,9 +319,12 @@ def _deliver(
     }
     model = replace(model, report=document)
     beside = {model_folder.SUSPECTS: written(fixes.rows())} if fixes else {}
-    if trust:
+    if trust and evidence:
         started = time.perf_counter()
-        page = write(model, engine, features, examples, parts, fitted, leaked, limit_px=limit_px)
+        page = write(
+            model, engine, features, examples, parts, fitted, leaked,
+            source=(origin, evidence.features.last()), limit_px=limit_px,
+        )  # fmt: skip
         beside = {
             model_folder.SUSPECTS: written([*trust.suspects, *(fixes.rows() if fixes else [])]),
             model_folder.REPORT: page,

@@ -55,7 +55,8 @@ def gather(  # noqa: PLR0913  all that `train` has at its end
     """
     rows, probabilities, shown = _listed(features.y, found)
     last = features.last()
-    own = source.guesses(model.backbone, last[rows])
+    asked, before = found.source or (model.backbone, last)
+    own = source.guesses(asked, before[rows])
     train = split.rows("train")
     near = _nearest(features, rows, surest_wrong(features.y[rows], probabilities), train)
     is_new = split.parts and bool(len(rows)) and split.parts[int(rows[0])] == "test"
@@ -88,7 +89,7 @@ def gather(  # noqa: PLR0913  all that `train` has at its end
         known=known,
         judged=judged,
         confusion=confusion(features.y[found.rows], found.probabilities.argmax(1), len(model.classes)),
-        silence="" if own is not None else source.silence(model.backbone),
+        silence="" if own is not None else source.silence(asked),
         map=mapped,
         ladder=kept(features),
         thumbs=thumbs(wanted, files, model.backbone.preprocess, limit_px=limit_px),

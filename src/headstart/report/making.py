@@ -13,7 +13,7 @@ from headstart.model.model import Model
 from headstart.report.gather import answered, gather, here, surest_wrong
 from headstart.report.material import Answered
 from headstart.report.page import render
-from headstart.values import Examples, Features, Ints, Split
+from headstart.values import Examples, Features, Halves, Ints, Spec, Split
 
 
 def write(  # noqa: PLR0913  all that `train` has at its end
@@ -25,17 +25,19 @@ def write(  # noqa: PLR0913  all that `train` has at its end
     fitted: Fitted,
     leaked: Ints,
     *,
+    source: tuple[Spec, Halves],
     limit_px: int = LIMIT_PX,
 ) -> bytes:
     """The report of a model that was just made, to be saved beside it as report.html.
 
     `model.report` is the document of `train --json`; what stands under `trust` there is shown. `features` and
     `fitted` are those of the model's own network, `engine` runs it. Rows that have `leaked` are not judged.
+    `source` is the network as it was before any training, with the features that its last layer gave.
 
     Raises:
         WeightsError, MissingExtra, StoreError: the network cannot be opened.
     """
-    found = answered(fitted, features, split, leaked)
+    found = replace(answered(fitted, features, split, leaked), source=source)
     return made(model, engine, features, examples, split, found, libraries=here(), limit_px=limit_px)
 
 

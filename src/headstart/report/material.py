@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from headstart.values import ClassInfo, Doubles, Ints, Spec
+from headstart.values import ClassInfo, Doubles, Halves, Ints, Spec
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,10 @@ class Material:
 
 @dataclass(frozen=True, eq=False)
 class Answered:
-    """Pictures that count in the score, and what fits without them said."""
+    """Pictures that count in the score, what fits without them said, and who saw them before."""
 
     rows: Ints  # [m] positions in the features
     probabilities: Doubles  # [m, k] calibrated
+    source: tuple[Spec, Halves] | None = (
+        None  # the network before it was trained, its last layer of all pictures
+    )

@@ -288,7 +288,12 @@ def before(album: Album) -> str:
         )
     lead = (
         f"{text(of.backbone.title)} was trained on other pictures and other classes: this is what it takes yours for, in "
-        "its own words. The new head learnt your words for what it sees."
+        "its own words. "
+    )
+    lead += (
+        "The new head learnt your words for what it sees."
+        if of.report["tune"] == "never"
+        else "It was then trained further, with a new head, on your pictures and words."
     )
     return section("before", "Before and after", lead, f'<div class="cards">{"".join(cards)}</div>')
 

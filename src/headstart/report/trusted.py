@@ -82,7 +82,7 @@ def abstain(album: Album) -> str:
     rows = [one for one in _trust(album, "abstain") or [] if one["n"]]
     if not rows:
         return ""
-    rows = sorted(rows, key=lambda one: one["kept"])
+    rows = sorted({one["n"]: one for one in rows}.values(), key=lambda one: one["kept"])
     points = [Point(one["kept"], one["accuracy"], tuple(one["accuracy_ci95"])) for one in rows]
     lead = "Send what it is unsure of to a person, and the rest is right more often."
     good = [one for one in rows if one["accuracy"] >= GOOD]
@@ -126,7 +126,7 @@ def sets(album: Album) -> str:
     lead = (
         f"Asked for sets of classes that hold the truth {percent(found['asked'], 0)} of the time, it gave sets that held it on "
         f"{percent(found['coverage'])} of {count(found['n'], 'picture')} ({between(found['coverage_ci95'])}), "
-        f"{number(found['mean_size'])} classes large on average."
+        f"of {number(found['mean_size'])} classes each, on average."
     )
     rows = [[words(name), cell(one["n"]), share(one["coverage"])] for name, one in found["per_class"].items()]
     inside = table("Truth inside the set", ("class", "pictures", "covered"), rows, can_sort=True)
@@ -182,7 +182,7 @@ def suspects(album: Album) -> str:
     return section(
         "suspects",
         "Suspicious labels",
-        f"About {found['estimated']:,} labels {who} may be wrong; the most suspicious come first. "
+        f"About {count(found['estimated'], 'label')} {who} may be wrong; the most suspicious come first. "
         f"suspects.csv {listed} to be put right. {by}",
         f'<div class="tiles-of">{tiles}</div>' if tiles else "",
         details(f"The first {len(cells)} in words", table("Suspicious labels", head, cells, can_sort=True)),
