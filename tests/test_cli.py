@@ -500,6 +500,33 @@ def test_an_interrupt_ends_it_at_once(model: Path, parted: Path, tmp_path: Path,
     assert not (tmp_path / "m").exists()
 
 
+def test_an_interrupt_that_knows_what_stands_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from headstart import cli, recipe
+
+    class Ended(Exception):
+        pass
+
+    def end(code: int) -> None:
+        raise Ended(code)
+
+    monkeypatch.setattr(cli.os, "_exit", end)
+    monkeypatch.setattr(sys, "argv", ["headstart", "train", "photos"])
+    for said, told in (
+        (["m holds the frozen model."], "m holds the frozen model."),
+        ([], "what was encoded is kept"),
+    ):
+
+        def train(*_: object, said: list[str] = said, **__: object) -> None:
+            raise KeyboardInterrupt(*said)
+
+        monkeypatch.setattr(recipe, "train", train)
+        with pytest.raises(Ended, match="130"):
+            cli.main()
+        assert f"headstart: interrupted: {told}" in capsys.readouterr().err
+
+
 # -- what is printed fits ---------------------------------------------------------------------------------
 
 

@@ -109,6 +109,7 @@ def test_heavy_libraries_are_imported_where_they_are_used(path: Path) -> None:
             "loop.py",
             "tune.py",
             "promise.py",
+            "pace.py",
         )
     }
     allowed = torch | {"_problem.py": {"scipy"}}

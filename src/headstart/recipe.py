@@ -177,7 +177,6 @@ def train(
     network = _Network(spec, engine, features, fitted)
     if asked.tune == NEVER:
         return _deliver(road, network, None, evidence, force=force)
-    started = time.perf_counter()
     from headstart.finetune.climb import check, climb  # brings torch
 
     used = np.concatenate([rows["train"], rows["val"]])
@@ -191,6 +190,7 @@ def train(
     if is_free and not unfit and spec.weights.source != "random":  # from nothing there is nothing to keep
         _deliver(road, network, None, None, force=False)
         begun = True
+    started = time.perf_counter()
     with _going_on(out, begun=begun):
         climbed = climb(material, fitted, asked, seed, head)
         if climbed.tuned is not None:

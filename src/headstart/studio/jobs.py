@@ -16,7 +16,7 @@ from pathlib import Path
 from threading import RLock, Thread
 from typing import Any
 
-from headstart.errors import HeadstartError
+from headstart.errors import DamagedModel, Misuse
 from headstart.model.again import is_finished
 from headstart.model.folder import load
 from headstart.studio import journal
@@ -216,8 +216,10 @@ def _is_made(folder: Path) -> bool:
     """Whether a finished model stands there, and not the frozen one from which training starts."""
     try:
         return is_finished(load(folder).report)
-    except HeadstartError:
+    except Misuse:
         return False
+    except DamagedModel:  # it is there; what is wrong with it is told where it is shown
+        return True
 
 
 def _end(child: "subprocess.Popen[str]") -> None:
