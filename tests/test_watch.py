@@ -439,7 +439,7 @@ def test_a_training_is_watched_from_the_command_line(tmp_path: Path) -> None:
     lines = [one for one in said.decode().replace("\r\n", "\n").split("\n") if "\r" not in one]
     told = [one for one in lines if one]
     assert max(len(one) for one in [*told, *out.splitlines()] if str(tmp_path) not in one) <= 80
-    assert re.fullmatch(r"2 stages frozen: at most 1 epochs, about \d+ s until judged,", told[0])
+    assert re.fullmatch(r"2 stages frozen: at most 1 epoch, about \d+ s until judged,", told[0])
     assert re.search(r"in all if taken; views take at most \d+ MB on disk", told[1])
     assert told[2] == "judged on pictures kept aside, 2 stages frozen"
     assert told[4].split()[0] == "1/1"
