@@ -10,7 +10,6 @@ import click
 
 from headstart.cli import _options, _show
 from headstart.errors import Misuse
-from headstart.finetune.wish import NEVER
 
 BEST = 11.5  # times the default's time per picture is what `best` takes, by benchmarks/best.py
 GOOD = 0.99  # accuracy that sending unsure pictures to a person is to reach
@@ -100,6 +99,8 @@ def command(
 
 def _trains(backbone: str, weights: Path | None, tune: str | None, freeze_to: str | None) -> bool:
     """Whether stages are to be trained: all of a network from scratch, unless told otherwise."""
+    from headstart.finetune.wish import NEVER
+
     scratch = weights is None and backbone.startswith("scratch:")
     return freeze_to is not None or (tune != NEVER if tune is not None else scratch)
 
@@ -217,7 +218,7 @@ def _trained(report: dict[str, Any]) -> str:
 def tuning(report: dict[str, Any]) -> None:
     """What training stages brought beside the frozen network, on pictures that neither had seen."""
     head = report["options"]["head"]
-    if report["tune"] != NEVER and head not in ("auto", *LINEAR):
+    if report["tune"] != "never" and head not in ("auto", *LINEAR):
         click.echo(f"  --head {head} is not linear: a linear head was trained in its place")
     for one in report["tuning"] or ():
         low, high = one["nll_gain_ci95"]
