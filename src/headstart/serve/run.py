@@ -158,6 +158,7 @@ class _Family:
     def __init__(self, settings: Settings, listening: socket.socket, shared: Path) -> None:
         self._settings, self._listening, self._shared = settings, listening, shared
         self._born: dict[int, float] = {}  # process: when it was started
+        self._failed = shared / "failed"  # made by the first that cannot start
         self._stopping, self._code = False, 0
         self._heard, self._told = os.pipe()
 
@@ -201,7 +202,7 @@ class _Family:
             code = 0
         except HeadstartError as error:
             code = error.exit_code
-            with suppress(FileExistsError), (self._shared / "failed").open("x"):  # said once, not by each
+            with suppress(FileExistsError), self._failed.open("x"):  # said once, not by each
                 sys.stderr.write(f"headstart: {error}\n")
         except BaseException as error:  # noqa: BLE001  a child must never run on into its parent's code
             logs.say("process failed", level=40, error=error)
@@ -229,7 +230,7 @@ class _Family:
             return
         code = os.waitstatus_to_exitcode(status)
         logs.say("process died", {"died": process, "code": code}, level=40)
-        if lived < STARTING_S:
+        if lived < STARTING_S or self._failed.exists():  # on a busy machine it may take its time to fail
             self._code = self._code or max(code, 1)
             self._stop()
         else:
