@@ -745,6 +745,14 @@ def test_a_batch_is_one_step_with_the_classes_it_made_whatever_came_between(stud
     put(studio, "fruit", "birds", "y.png", picture_bytes(31))
     do.undo(drop["id"])
     assert [path.name for path in (base / "pictures" / "birds").iterdir()] == ["y.png"]
+    # and so does a class out of which something was moved later: undoing that must not make it anew
+    put(studio, "fruit", "fish", "x.png", picture_bytes(34), Sent("fourth"))
+    drop = do.changes("fruit")[0]
+    put(studio, "fruit", "fish", "y.png", picture_bytes(35))
+    moved = do.move("fruit", [("fish", "y.png")], "raw")
+    do.undo(drop["id"])
+    assert "fish" in do.classes("fruit")
+    do.undo(moved)
     # across a removal it does not go on: neither could be undone
     put(studio, "fruit", "raw", "z.png", picture_bytes(32), Sent("third"))
     do.move("fruit", [("raw", "z.png")], None)

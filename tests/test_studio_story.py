@@ -395,6 +395,32 @@ def is_alive(pid: int) -> bool:
     return file.exists() and file.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+def test_a_folder_is_one_step_with_the_classes_that_it_makes(
+    chromium: Any, server: Server, tmp_path: Path
+) -> None:
+    made = pictures(tmp_path, 4)
+    (made / "red").rename(made / "re:d\u200f")
+    (made / "green" / "0000.png").rename(made / "green" / "12:30.png")
+    visit = Visit(chromium, server)
+    page = visit.page
+    page.click("text=New project")
+    visit.name("Folders")
+    with page.expect_file_chooser() as chooser:
+        page.click("[data-key=first-folder]")
+    chooser.value.set_files(str(made))
+    page.wait_for_selector(".toast >> text=8 pictures were added.")
+    base = server.root / "Folders" / "pictures"
+    assert {one.name for one in base.iterdir()} == {"green", "re_d\u200f"}
+    assert (base / "green" / "12_30.png").is_file()
+    page.click("nav >> text=History")
+    page.wait_for_selector(".log >> text=8 pictures added to 2 classes")
+    page.click(".log >> text=Undo")
+    page.wait_for_selector(".log >> text=undone")
+    assert not list(base.iterdir())
+    assert visit.troubles == []
+
+
 def test_keys_drops_undo_and_two_tabs(chromium: Any, server: Server, tmp_path: Path) -> None:
     made = pictures(tmp_path, 3)
     one = Visit(chromium, server)

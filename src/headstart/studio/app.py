@@ -51,6 +51,7 @@ BUDGET_S = 600.0  # for training stages, where the user asked for it
 PICKS = 12
 Key = Annotated[str | None, Query(max_length=64)]
 Name = Annotated[str, Query(max_length=1000)]
+# FastAPI reports to OpenTelemetry where its variables ask for that: not from here. Older ones pass this over.
 NO_TELEMETRY: Any = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 
 

@@ -2,7 +2,8 @@
 
 Another site in the same browser can send requests to 127.0.0.1 and, by rebinding a name of its own to that
 address, even read answers. So the name asked for must be an address, localhost or the host's own, the origin
-must be ours, and the cookie, which only goes with requests from our own pages, must hold the token.
+must be ours, and the cookie, which browsers leave out of other sites' requests, must hold the token. Other
+ports of this host are the same site to a browser: against those stands the origin.
 """
 
 import hmac

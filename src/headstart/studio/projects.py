@@ -350,12 +350,11 @@ class Projects:
             else:
                 for move in moves:
                     self._unused(str(move["dst"]))
-            if (
-                row["kind"] == "pictures-added"
-            ):  # a class that came with pictures and holds others by now stays
-                own = {str(move["dst"]) for move in moves}
-                moves = [move for move in moves if not _is_kept(base, str(move["dst"]), own)]
-            self._nothing_built(row, moves)
+            later = self._later(row)
+            if row["kind"] == "pictures-added":  # a class that came with pictures, and was used since, stays
+                used = later | {str(move["dst"]) for move in moves}
+                moves = [move for move in moves if not _is_kept(base, str(move["dst"]), later, used)]
+            _nothing_built(moves, later)
             for move in moves:
                 place = base / move["dst"]
                 if not os.path.lexists(place):
@@ -614,21 +613,15 @@ class Projects:
         for place in (self.root, *(self.root / name for name in folders.names(self.root))):
             shutil.rmtree(place / INCOMING, ignore_errors=True)
 
-    def _nothing_built(self, row: journal.Row, moves: Sequence[journal.Row]) -> None:
-        """Refuse where something later lies in, or moved, what these would move, or where that would go."""
-        later = self.journal.rows(
+    def _later(self, row: journal.Row) -> set[str]:
+        """From where and to where something was moved after a change, and stayed."""
+        found = self.journal.rows(
             "SELECT m.src, m.dst FROM moves m JOIN changes c ON c.id = m.change WHERE c.project = ? "
             "AND c.id > ? AND c.state = 'done' AND m.state = 'done'",
             row["project"],
             row["id"],
         )
-        paths = {str(path) for move in later for path in (move["src"], move["dst"])}
-        used = paths | {above for path in paths for above in _above(path)}
-        for move in moves:
-            src, dst = str(move["src"]), str(move["dst"])
-            is_class = row["kind"] == "pictures-added" and _class_in(dst)
-            if (dst in used and not is_class) or not paths.isdisjoint([*_above(src), *_above(dst)]):
-                raise Refused("undo-later", 409)
+        return {str(path) for move in found for path in (move["src"], move["dst"])}
 
     def _touch(self, project: str, name: str, revision: int | None = None) -> None:
         if not name:
@@ -706,14 +699,22 @@ def _above(path: str) -> list[str]:
     return ["/".join(parts[:end]) for end in range(1, len(parts))]
 
 
-def _is_kept(base: Path, folder: str, own: set[str]) -> bool:
-    """Whether this is the folder of a class that holds something which is not among `own`."""
+def _is_kept(base: Path, folder: str, later: set[str], known: set[str]) -> bool:
+    """Whether this is a class in which something was done later, or lies what is not `known`."""
+    if _class_in(folder) is None:
+        return False
     place = base / folder
-    return (
-        _class_in(folder) is not None
-        and place.is_dir()
-        and any(f"{folder}/{entry.name}" not in own for entry in place.iterdir())
-    )
+    others = (f"{folder}/{entry.name}" not in known for entry in place.iterdir()) if place.is_dir() else ()
+    return any(path.startswith(f"{folder}/") for path in later) or any(others)
+
+
+def _nothing_built(moves: Sequence[journal.Row], later: set[str]) -> None:
+    """Refuse where something later lies in, or moved, what these would move, or where that would go."""
+    used = later | {above for path in later for above in _above(path)}
+    for move in moves:
+        src, dst = str(move["src"]), str(move["dst"])
+        if dst in used or not later.isdisjoint([*_above(src), *_above(dst)]):
+            raise Refused("undo-later", 409)
 
 
 def _is_other(src: Path, dst: Path) -> bool:

@@ -189,7 +189,7 @@ const begin = async () => {
   await loadTexts();
   document.getElementById("skip").textContent = t("skip");
   if (location.search) history.replaceState(null, "", location.pathname + location.hash);
-  tell({ classes: (name) => (app.project?.name === name ? app.project.classes.map((one) => one.name) : []), most: () => app.state.limits.most });
+  tell({ classes: (name) => (app.project?.name === name ? app.project.classes.map((one) => one.name) : []), most: () => app.state?.limits.most ?? Infinity });
   addEventListener("hashchange", () => { document.querySelectorAll("dialog.studio").forEach((one) => one.close()); if (!route().name) app.state = null; trying.leave(); refresh(); });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => app.state && render());
   document.addEventListener("visibilitychange", () => { if (document.hidden) hush(); else { app.state = null; listen(); } });

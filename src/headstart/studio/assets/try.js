@@ -90,7 +90,7 @@ const begin = async (app) => {
     const place = h("div", { class: "tried-words", "aria-live": "off" }, h("p", { class: "small" }, t("try.wait")));
     const closely = async () => { const blob = video.videoWidth && await camera.shot(video); if (blob) look(app, [new File([blob], t("try.shot"), { type: blob.type })]); };
     live = { stream, going: true, one: h("article", { class: "tried" }, h("div", { class: "tried-picture" }, h("div", { class: "frame" }, video),
-      h("button", { type: "button", class: "plain", "data-key": "try-closely", onclick: closely }, t("try.closely"))), place) };
+      h("div", { class: "buttons" }, h("button", { type: "button", class: "plain", "data-key": "try-closely", onclick: closely }, t("try.closely")))), place) };
     const mine = live;
     redraw();
     while (mine.going) {
