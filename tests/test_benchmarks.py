@@ -167,7 +167,7 @@ def test_check_tells_a_stale_page_and_changes_nothing(
     page, every, results = (tmp_path / name for name in ("README.md", "measured.md", "results.jsonl"))
     for file in (page, every):
         file.write_text(f"{table.BEGIN}\n{table.END}\n", encoding="utf-8")
-    harness.keep(line | {"benchmark": "memory", "claim": "killed, so often"}, results)
+    harness.keep(line | {"benchmark": "memory", "claim": "killed train: runs that fail"}, results)
     harness.keep(line | {"benchmark": "memory", "claim": "a detail"}, results)
     words = ["table.py", "--readme", str(page), "--measured", str(every), "--results", str(results)]
     codes = []
