@@ -28,11 +28,11 @@ from headstart import backbones, recipe
 from headstart.backbones import source
 from headstart.cli import group
 from headstart.cli.train import command as train_command
-from headstart.errors import Misuse
+from headstart.errors import Misuse, OutputExists
 from headstart.evaluate import fpr95
 from headstart.files import cache_folder
 from headstart.look import look
-from headstart.model.folder import load
+from headstart.model.folder import _digest, load
 from headstart.recipe import train
 from headstart.report import Answered, Material, remake, render
 from headstart.report import gather as gathering
@@ -626,6 +626,21 @@ def test_out_of_fold_answers_are_told_where_no_test_part_is(
     (said,) = trained.notes
     assert "are left out: the network was trained on all of these pictures" in said
     assert said.encode() in trained.page
+
+
+def test_the_report_of_an_earlier_build_is_not_made_anew(parted: Path, tmp_path: Path) -> None:
+    out = tmp_path / "early"
+    train(parted, out=out, head="lda")
+    page = (out / "report.html").read_bytes()
+    document = json.loads((out / "model.json").read_bytes())
+    del document["report"]["command"], document["digest"]
+    document["digest"] = _digest(document)
+    (out / "model.json").write_text(json.dumps(document), encoding="utf-8")
+    with pytest.raises(Misuse, match=r"made by an earlier build.*Train it again"):
+        remake(out, parted)
+    assert (out / "report.html").read_bytes() == page
+    with pytest.raises(OutputExists):
+        train(parted, out=out, head="lda")
 
 
 def test_the_command_to_repeat_makes_the_same_model(

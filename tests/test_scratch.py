@@ -344,7 +344,11 @@ def test_engines_agree() -> None:
         ("scratch", UnknownName, "Known: resnet18, small-cnn"),
         ("scratch:small-cnn.best", UnknownName, "small-cnn.best"),
         ("scrap:small-cnn", UnknownName, "scratch:NAME"),
-        (f"{SMALL}?depth=4", Misuse, "'depth'. Known: activation, clip, init, norm, seed, size, width, resize"),
+        (
+            f"{SMALL}?depth=4",
+            Misuse,
+            "'depth'. Known: activation, clip, init, norm, seed, size, width, resize",
+        ),
         (f"{SMALL}?mean=0.5", Misuse, "no switch 'mean'"),
         (f"{SMALL}?width=0", Misuse, "width='0' cannot be used; wanted a whole number, 1 to 256"),
         (f"{SMALL}?width=wide", Misuse, "width='wide' .* whole number"),

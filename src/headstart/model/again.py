@@ -29,6 +29,11 @@ def is_finished(report: dict[str, Any]) -> bool:
     return report["options"]["tune"][0] == NEVER or report["tuning"] is not None
 
 
+def is_whole(report: dict[str, Any]) -> bool:
+    """Whether the report says all that this build reads. `0.1.0` wrote less before it was finished."""
+    return "command" in report
+
+
 def same(folder: Path, found: Scan, options: dict[str, Any]) -> Model | None:
     """The model at `folder`, if this version made it from these very files with these options, else None.
 
@@ -41,7 +46,7 @@ def same(folder: Path, found: Scan, options: dict[str, Any]) -> Model | None:
         model = load(folder)
     except DamagedModel:
         return None
-    if model.report["options"] != options or model.report["version"] != VERSION:
+    if model.report["options"] != options or model.report["version"] != VERSION or not is_whole(model.report):
         return None
     unreadable = {one["path"] for one in model.report["data"]["findings"] if one["kind"] == "corrupt"}
     kept = {(part.path, part.label): part.digest for part in model.manifest}

@@ -17,6 +17,7 @@ from headstart.features.extract import OnStep, extract, quiet
 from headstart.heads._choose import choose
 from headstart.look import scan_all
 from headstart.modalities.image import LIMIT_PX
+from headstart.model.again import is_whole
 from headstart.model.folder import JSON, load
 from headstart.model.model import Part
 from headstart.race import learnt_rows
@@ -53,10 +54,15 @@ def remake(
     there are none then, as it has seen all of these pictures.
 
     Raises:
-        Misuse: of the training part, or of the test part, less than half is there.
+        Misuse: of the training part, or of the test part, less than half is there; or the model is of an
+            earlier build, whose report lacks what the page shows.
         NoData, DamagedModel: see the messages.
     """
     model = load(folder)
+    if not is_whole(model.report):
+        raise Misuse(
+            f"{folder} was made by an earlier build, which wrote less into its report. Train it again."
+        )
     examples = scan_all(data, test).examples
     engine = open_engine(model.backbone, device)
     read = extract(examples.files(), model.backbone, engine, limit_px=limit_px, on_step=on_step)

@@ -617,12 +617,15 @@ def ladder(album: Album) -> str:
 
 def tuning(album: Album) -> str:
     """Training curves, where stages were trained."""
-    found = album.material.report.get("tuning")
-    if not found:
+    report = album.material.report
+    found, why, depth = report.get("tuning"), report.get("kept_frozen"), report["tune"]
+    if not found and not why:
         return ""
+    which = {"all": "all stages were", "last 1": "the last stage was"}.get(depth, f"the {depth} stages were")
+    lead = f"The network stays frozen: {why}" if why else f"In the network that ships, {which} trained."
     body = []
-    for one in found:
-        title = f"Log-loss: {one['stages_frozen']} stages frozen, {one['augment']} augmentation"
+    for one in found or ():
+        title = f"{one['stages_frozen']} stages frozen, {one['augment']} augmentation"
         epochs = one["epochs"]
         trained = [Point(e["number"], e["loss"]) for e in epochs if e["loss"] is not None]
         held = [Point(e["number"], e["val_nll"]) for e in epochs if e["val_nll"] is not None]
@@ -632,7 +635,7 @@ def tuning(album: Album) -> str:
             last = max(p.x for p in trained + held)
             body.append(
                 plots.chart(
-                    title, told, Axis(0, last, "epoch"), Axis(0, max(both) * 1.05),
+                    f"Log-loss: {title}", told, Axis(0, last, "epoch"), Axis(0, max(both) * 1.05),
                     [Line("on what it learns from", trained, "a"), Line("on pictures kept aside", held, "b")],
                 )
             )  # fmt: skip
@@ -648,7 +651,7 @@ def tuning(album: Album) -> str:
     return section(
         "tuning",
         "Training the network further",
-        f"Kept in the end: {text(album.material.report['tune'])}.",
+        text(lead),
         *body,
     )
 
