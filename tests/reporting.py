@@ -87,6 +87,7 @@ def ladder() -> dict[str, Any]:
                 ("the commonest class", 0.3, "the least to beat"), ("a linear head", 0.8, "better")
             )
         ],
+        "left_out": [],
     }  # fmt: skip
 
 

@@ -705,6 +705,11 @@ def test_the_ladder_of_compare_is_shown_to_the_same_pictures_only(
     for one in rungs:
         assert one["title"] in said
         assert percent(one["accuracy"]) in said
+    left_out = {"name": "all", "reason": "<it> has no stages."}
+    shown = replace(reporting.material(), ladder=json.loads(done.stdout) | {"left_out": [left_out]})
+    assert "Left out: all, &lt;it&gt; has no stages." in section_of(render(shown), "ladder")
+    nothing = replace(shown, ladder={**(shown.ladder or {}), "rungs": []})
+    assert "ladder" not in Seen(render(nothing)).ids()
     train(parted / "test", out=tmp_path / "other", head="lda")
     assert "ladder" not in Seen((tmp_path / "other" / "report.html").read_bytes()).ids()
 

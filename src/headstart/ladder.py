@@ -146,7 +146,7 @@ def compare(  # noqa: PLR0913  each is an option of the command
         {"files": won.seen.files, "used": len(won.seen.examples)} | used,
         {"scan": scanned - begin, "race": raced - scanned, "ladder": end - raced, "total": end - begin},
     )
-    if climbed:
+    if climbed.rungs:
         rungs_kept.keep(compared.to_json(), won.seen.features)
     return compared
 

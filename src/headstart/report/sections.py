@@ -579,9 +579,9 @@ def race(album: Album) -> str:
 def ladder(album: Album) -> str:
     """What each step of transfer learning is worth on these pictures, where `compare` was run on them."""
     found = album.material.ladder
-    if not found:
+    rungs = found["rungs"] if found else []
+    if not found or not rungs:
         return ""
-    rungs = found["rungs"]
     rows = [
         [
             words(one["title"]),
@@ -605,6 +605,7 @@ def ladder(album: Album) -> str:
         "beside the step above it in this table",
     )
     how = "of the test part" if found["data"]["test"] else "by fits without each"
+    absent = " ".join(f"Left out: {one['name']}, {one['reason']}" for one in found["left_out"])
     return section(
         "ladder",
         "What each step is worth",
@@ -612,6 +613,7 @@ def ladder(album: Album) -> str:
         f"on {count(rungs[0]['n'], 'picture')} {how}. It chose nothing in this model.",
         plots.intervals("Accuracy, with 95 % interval", told, bars, min(0.9, low)),
         table("The ladder of compare", head, rows),
+        paragraph(text(absent)) if absent else "",
     )
 
 
