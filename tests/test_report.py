@@ -705,6 +705,16 @@ def test_the_ladder_of_compare_is_shown_to_the_same_pictures_only(
     for one in rungs:
         assert one["title"] in said
         assert percent(one["accuracy"]) in said
+    (own,) = [
+        file
+        for file in (cache_folder() / "compared").iterdir()
+        if json.loads(file.read_bytes())["rungs"] == rungs
+    ]
+    good = own.read_bytes()
+    for bad in (b"[]", b"{}", b"{", json.dumps({"rungs": rungs}).encode()):
+        own.write_bytes(bad)
+        assert "ladder" not in Seen(remake(folder, moved).page).ids(), bad
+    own.write_bytes(good)
     left_out = {"name": "all", "reason": "<it> has no stages."}
     shown = replace(reporting.material(), ladder=json.loads(done.stdout) | {"left_out": [left_out]})
     assert "Left out: all, &lt;it&gt; has no stages." in section_of(render(shown), "ladder")

@@ -8,6 +8,7 @@ from headstart.files import cache_folder, make_cache_folder, write_whole
 from headstart.values import Features
 
 FOLDER = "compared"
+READ = {"chosen", "data", "rungs", "left_out"}  # what a report reads of it
 
 
 def keep(document: dict[str, Any], features: Features) -> None:
@@ -21,12 +22,12 @@ def keep(document: dict[str, Any], features: Features) -> None:
 
 
 def kept(features: Features) -> dict[str, Any] | None:
-    """What was kept of these pictures with these labels, or None."""
+    """What was kept of these pictures with these labels, or None; also where another build kept it."""
     try:
-        found: dict[str, Any] = json.loads((cache_folder() / FOLDER / _name(features)).read_bytes())
+        found = json.loads((cache_folder() / FOLDER / _name(features)).read_bytes())
     except (OSError, ValueError):
         return None
-    return found
+    return found if isinstance(found, dict) and found.keys() >= READ else None
 
 
 def _name(features: Features) -> str:
