@@ -5,6 +5,7 @@ to the frozen network are paired, picture by picture.
 """
 
 import os
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -33,6 +34,8 @@ def measure(asked: Options) -> Iterator[Result]:
                 if way == "scratch":
                     size = 32 if small else 64
                     words = {"backbone": f"scratch:small-cnn?size={size}", "budget_s": budget}
+                for kept in ("tuning", "views"):  # no way finds what another one trained
+                    shutil.rmtree(place / "cache" / kept, ignore_errors=True)
                 model = train(folder, out=place / f"{name}-{way}", **words)
                 right[way] = correct(model, folder)
                 score, plain = model.report["test"], right["never"]
@@ -45,7 +48,7 @@ def measure(asked: Options) -> Iterator[Result]:
                     "tuned": model.report["tune"],
                     "attempts": [
                         {key: one[key] for key in ("stages_frozen", "better", "nll_gain", "nll_gain_ci95",
-                         "augment", "mirrored", "best_epoch", "share", "seconds", "promised_s")}
+                         "augment", "mirrored", "best_epoch", "share", "again", "seconds", "promised_s")}
                         | {"epochs": len(one["epochs"])}
                         for one in model.report["tuning"] or ()
                     ],

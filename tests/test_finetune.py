@@ -281,7 +281,8 @@ class Frame(NamedTuple):
 def tell(frames: list[Frame], tried: Attempt, left: list[float]) -> Callable[..., Attempt]:
     """In place of `attempt`: the next of `frames`. What was left of the budget goes into `left`."""
 
-    def attempt(_material: Material, asked: Asked, budget_s: float) -> Attempt:
+    def attempt(material: Material, asked: Asked, budget_s: float) -> Attempt:
+        asked = replace(asked, again=not len(material.val))
         own, m = frames[len(left)], len(tried.truth)
         left.append(budget_s)
         rows = np.arange(m)
@@ -474,6 +475,26 @@ def test_a_budget_shortens_training_and_stays_when_continued(learnt: Material) -
     assert np.array_equal(again.probabilities, tried.probabilities)
     more = attempt(learnt, Asked(1, "light", replace(recipe, epochs=2), seed=5, budget_s=60.0), budget_s=60.0)
     assert more.asked.recipe.epochs == 2  # another budget is another plan
+    assert more.asked.again
+
+
+def test_where_the_budget_is_too_short_to_train_twice_what_was_judged_ships(learnt: Material) -> None:
+    """And a continued run keeps to that, whatever the clock says then."""
+    asked = Asked(1, "none", replace(SHORT, epochs=6), seed=3, budget_s=7.0)
+    tried = attempt(learnt, asked, budget_s=1e-6)
+    assert not tried.asked.again
+    assert not attempt(learnt, asked, budget_s=1e6).asked.again
+    told: list[object] = []
+    own = replace(learnt, on_epoch=lambda epoch, _of: told.append(epoch))
+    one = replace(tried, best=1, share=1.0)
+    network = load(finish(own, choose(own.features, head="lda"), one).spec).state_dict()
+    moved = {name: value for name, value in tried.state.items() if not name.startswith("head.")}
+    assert moved
+    assert all(torch.equal(network[name], value) for name, value in moved.items())
+    assert not told
+    twice = replace(one, asked=replace(one.asked, again=True))
+    finish(own, choose(own.features, head="lda"), twice)
+    assert told  # else it is trained on all pictures
 
 
 # -- views ------------------------------------------------------------------------------------------------
@@ -701,6 +722,8 @@ def test_what_training_will_take_is_counted_from_its_steps(
     shares = len(tune.SHARES) + 1  # and the start
     assert told.seconds == SHORT.epochs * (3.0 * (n - val) + val) + n + shares * val
     assert told.whole_s - told.seconds == n * 100.0 + SHORT.epochs * n * 3.0
+    (tested,) = promise.promises(replace(learnt, besides=9), [asked])
+    assert tested.whole_s - told.whole_s == 9 * 100.0  # the test part is encoded as well
     (brought,) = promise.promises(replace(learnt, val=np.arange(val)), [asked])
     assert brought.seconds == told.seconds
     assert brought.whole_s - brought.seconds == n * 100.0  # what was judged ships
@@ -713,8 +736,16 @@ def test_what_training_will_take_is_counted_from_its_steps(
     assert alone.whole_s - told.whole_s == 5 * (each + n // 5 * 100.0)
     one_epoch = replace(asked, recipe=replace(SHORT, epochs=1))
     (least,) = promise.promises(learnt, [one_epoch])
-    (bounded,) = promise.promises(learnt, [replace(asked, budget_s=least.whole_s + 0.5)])
+    two = replace(asked, recipe=replace(SHORT, epochs=2), budget_s=least.whole_s + 0.5)
+    (bounded,) = promise.promises(learnt, [two])
     assert (bounded.epochs, bounded.seconds, bounded.whole_s) == (1, least.seconds, least.whole_s)
+    four = replace(asked, recipe=replace(SHORT, epochs=4), budget_s=least.whole_s + 0.5)
+    (short,) = promise.promises(learnt, [four])  # one of four would fit twice, two fit once
+    assert short.epochs == 2
+    assert short.whole_s - short.seconds == n * 100.0
+    (crossed,) = promise.promises(replace(learnt, crossed=True), [four])
+    each = 3.0 * (fold - held) + held + fold + shares * held + n // 5 * 100.0
+    assert crossed.whole_s - short.whole_s == 5 * each
 
 
 def test_the_promise_comes_before_the_first_epoch(learnt: Material, tmp_path: Path) -> None:

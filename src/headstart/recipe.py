@@ -183,8 +183,10 @@ def train(
     val = np.arange(len(rows["train"]), len(used))
     files = tuple(examples.take(used).files())
     own = features.take(used)
-    alone = not len(rows["test"])
-    material = Material(spec, own, files, val, device, limit_px, on_step, on_epoch, crossed=alone)
+    besides = len(rows["test"])
+    material = Material(
+        spec, own, files, val, device, limit_px, on_step, on_epoch, crossed=not besides, besides=besides
+    )
     unfit = check(material, asked, seed)
     is_free = not (target / model_folder.JSON).exists()
     if is_free and not unfit and spec.weights.source != "random":  # from nothing there is nothing to keep

@@ -141,7 +141,7 @@ def climb(material: Material, fitted: Fitted, wish: Wish, seed: int, head: str =
     for asked in asks:
         left = wish.budget_s - (time.perf_counter() - begin)
         if attempts:
-            left -= _again_s(material, attempts[-1])  # it may be the one that is taken
+            left -= _again_s(attempts[-1])  # it may be the one that is taken
             if not attempts[-1].is_better or left < attempts[-1].seconds:  # a deeper rung takes longer
                 break
         attempts.append(attempt(material, asked, left))
@@ -156,7 +156,7 @@ def climb(material: Material, fitted: Fitted, wish: Wish, seed: int, head: str =
     return Climb(material, tuple(attempts), told, taken, finish(material, fitted, taken), "")
 
 
-def _again_s(material: Material, tried: Attempt) -> float:
+def _again_s(tried: Attempt) -> float:
     """Seconds for the second training of what was tried, by those of the first."""
     first = sum(epoch.seconds for epoch in tried.epochs[: tried.best])
-    return 0.0 if len(material.val) else first / (1 - SHARE)
+    return first / (1 - SHARE) if tried.asked.again else 0.0

@@ -219,7 +219,8 @@ def descend(network: Thawed, seen: torch.Tensor, truth: torch.Tensor) -> float:
         return loss.item(), torch.autograd.grad(loss, parameters, allow_unused=True)
 
     with _threads_kept(), ThreadPoolExecutor(len(halves)) as pool:
-        found = list(pool.map(slopes, halves))
+        # a new thread would have to gather threads of its own for each operation
+        found = list(pool.map(slopes, halves) if len(halves) > 1 else map(slopes, halves))
     for at, own in enumerate(parameters):
         parts = [gradients[at] for _, gradients in found]
         known = [part for part in parts if part is not None]

@@ -3,7 +3,8 @@
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,6 +15,14 @@ from headstart.finetune.thawed import Thawed
 from headstart.values import Spec
 
 TOLD = 16  # pictures that show how fast the engine is
+ENOUGH = 0.5  # of the epochs asked for: with fewer, further epochs teach more than further pictures
+
+
+class Plan(NamedTuple):
+    """What is trained in the time that there is."""
+
+    epochs: int
+    again: bool  # whether what is taken is trained once more, on all pictures
 
 
 @dataclass(frozen=True)
@@ -34,21 +43,28 @@ class Cost:
         looks = (1 + epochs + self.shares) * self.val + self.train + self.val
         return epochs * self.train * self.step + looks * self.see
 
-    def after(self, epochs: int) -> float:
+    def after(self, plan: Plan) -> float:
         """Seconds from there until it can be shipped: the second training, and new features."""
-        return epochs * self.again * self.step + self.encoded * self.encode
+        return plan.epochs * plan.again * self.again * self.step + self.encoded * self.encode
 
-    def epochs_within(self, seconds: float, most: int) -> int:
-        """How many epochs fit, 1 to `most`.
+    def plan(self, seconds: float, most: int) -> Plan:
+        """As many epochs as fit, 1 to `most`. Where less than half of them fit twice, they are trained once.
 
         >>> cost = Cost(train=80, val=20, again=100, shares=4, encoded=100, step=0.1, see=0, encode=0.05)
-        >>> cost.judged(2) + cost.after(2), cost.epochs_within(41.5, 10), cost.epochs_within(40.5, 10)
-        (41.0, 2, 1)
-        >>> cost.epochs_within(1e9, 10), cost.epochs_within(-5.0, 10)
-        (10, 1)
+        >>> cost.judged(2) + cost.after(Plan(2, again=True)), cost.plan(41.5, 4)
+        (41.0, Plan(epochs=2, again=True))
+        >>> cost.plan(41.5, 10), cost.plan(1e9, 10), cost.plan(-5.0, 10)
+        (Plan(epochs=4, again=False), Plan(epochs=10, again=True), Plan(epochs=1, again=False))
         """
-        fixed = self.judged(0) + self.after(0)
-        each = self.judged(1) + self.after(1) - fixed
+        twice = Plan(self._epochs(seconds, most), again=bool(self.again))
+        if not twice.again or twice.epochs >= ENOUGH * most:
+            return twice
+        return replace(self, again=0).plan(seconds, most)
+
+    def _epochs(self, seconds: float, most: int) -> int:
+        once, none = Plan(1, again=True), Plan(0, again=True)
+        fixed = self.judged(0) + self.after(none)
+        each = self.judged(1) + self.after(once) - fixed
         return max(1, int(min(most, (seconds - fixed) / each)))
 
 

@@ -6,6 +6,7 @@ times are multiplied by how often the step will be done (`pace`). Converting a n
 
 import math
 import time
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from headstart.backbones.libraries import anatomy
 from headstart.engines import open_engine
 from headstart.features.pipeline import read
 from headstart.finetune.augment import looks
-from headstart.finetune.pace import Cost, seconds_to_encode, seconds_to_train
+from headstart.finetune.pace import Cost, Plan, seconds_to_encode, seconds_to_train
 from headstart.finetune.thawed import Start, Thawed
 from headstart.finetune.tune import MIRRORED, SHARE, Asked, shares_of, usual_views
 from headstart.finetune.views import need
@@ -41,19 +42,19 @@ def _promise(material: Material, asked: Asked, workers: int, encode: float) -> P
     views = usual_views(asked)
     network = Thawed(material.spec, asked.stages, _blank(material.spec, k))
     step, see = _seconds_to_train(network, k)
-    cost = _cost(n, len(material.val), n, network, (step, see, encode))
+    cost = _cost(n, len(material.val), n + material.besides, network, (step, see, encode))
     look = _seconds_to_look(material, asked, views) / (views * workers)
     mirrored = 0 if asked.policy == "none" or network.learns_statistics else 2 * min(MIRRORED, cost.val)
     prepare = (n * views + mirrored) * (look + encode * _share_below(material.spec, asked.stages))
-    epochs = asked.recipe.epochs
+    plan = Plan(asked.recipe.epochs, again=not len(material.val))
     if math.isfinite(asked.budget_s):
-        epochs = cost.epochs_within(asked.budget_s - prepare, epochs)
-    judged = prepare + cost.judged(epochs)
-    whole = judged + cost.after(epochs)
+        plan = cost.plan(asked.budget_s - prepare, plan.epochs)
+    judged = prepare + cost.judged(plan.epochs)
+    whole = judged + cost.after(plan)
     if material.crossed:
-        whole += OUTER_FOLDS * _fold(n - len(material.val), network, asked, epochs, (step, see, encode))
+        whole += OUTER_FOLDS * _fold(n - len(material.val), network, asked, plan, (step, see, encode))
     disk = need(network.width, network.dtype, n, views)
-    return Promise(asked.stages, epochs, disk, judged, whole)
+    return Promise(asked.stages, plan.epochs, disk, judged, whole)
 
 
 def _cost(n: int, val: int, encoded: int, network: Thawed, pace: tuple[float, float, float]) -> Cost:
@@ -62,13 +63,14 @@ def _cost(n: int, val: int, encoded: int, network: Thawed, pace: tuple[float, fl
     return Cost(n - held, held, 0 if val else n, len(shares_of(network)), encoded, *pace)
 
 
-def _fold(n: int, network: Thawed, asked: Asked, epochs: int, pace: tuple[float, float, float]) -> float:
+def _fold(n: int, network: Thawed, asked: Asked, plan: Plan, pace: tuple[float, float, float]) -> float:
     """Seconds for one fold of cross-validation of `n` pictures: all but its own are trained on."""
     own = n // OUTER_FOLDS
     cost = _cost(n - own, 0, own, network, pace)
     if math.isfinite(asked.budget_s):
-        epochs = cost.epochs_within(asked.budget_s / OUTER_FOLDS, epochs)
-    return cost.judged(epochs) + cost.after(epochs)
+        once = cost if plan.again else replace(cost, again=0)
+        plan = once.plan(asked.budget_s / OUTER_FOLDS, plan.epochs)
+    return cost.judged(plan.epochs) + cost.after(plan)
 
 
 def _blank(spec: Spec, k: int) -> Start:

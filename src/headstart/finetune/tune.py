@@ -66,6 +66,7 @@ class Asked:
     head: str = "auto"  # where training starts
     budget_s: float = math.inf  # of all that was asked for together
     views: int = VIEWS  # of each picture at most, disk permitting
+    again: bool = True  # what is taken is trained once more, on what judged it as well
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +126,7 @@ class Attempt:
             "share": self.share,
             "best_epoch": self.best,
             "epochs": [one.to_json() for one in self.epochs],
+            "again": self.asked.again,
             "seconds": round(self.seconds, 2),
         }
 
@@ -179,6 +181,7 @@ def attempt(material: Material, asked: Asked, budget_s: float = math.inf) -> Att
     begin = time.perf_counter()
     train, val = dealt(material, asked.seed)
     features = material.features
+    asked = replace(asked, again=asked.again and not len(material.val))
     frozen = choose(features.take(train), head=asked.head, seed=asked.seed)
     start = _start(material.spec, _linear(features.take(train), frozen))
     network = Thawed(material.spec, asked.stages, start)
@@ -187,11 +190,11 @@ def attempt(material: Material, asked: Asked, budget_s: float = math.inf) -> Att
     looks = _looks(material, asked, network, val, plan.get("views", usual_views(asked)))
     _plan(folder, plan | {"views": looks.views})
     views = _views(material, asked, network, looks)
-    epochs = plan.get("epochs", asked.recipe.epochs)
+    epochs, again = plan.get("epochs", asked.recipe.epochs), bool(plan.get("again", asked.again))
     if "epochs" not in plan and math.isfinite(budget_s):
-        cost = _cost(material, network, views, train, val)
-        epochs = cost.epochs_within(budget_s - (time.perf_counter() - begin), epochs)
-    _plan(folder, {"views": looks.views, "epochs": epochs})
+        cost = _cost(material, asked, network, views, train, val)
+        epochs, again = cost.plan(budget_s - (time.perf_counter() - begin), epochs)
+    _plan(folder, {"views": looks.views, "epochs": epochs, "again": int(again)})
     recipe = replace(asked.recipe, epochs=epochs)
     origin = {name: own.detach().clone() for name, own in network.state().items()}
     course = loop.run(
@@ -211,8 +214,8 @@ def attempt(material: Material, asked: Asked, budget_s: float = math.inf) -> Att
     network.put(_between(origin, course.state, shares[best]))
     warmth = temperature(ways[best], y)
     return Attempt(
-        replace(asked, recipe=recipe), looks, course.state, shares[best], course.epochs, course.best,
-        y, groups,
+        replace(asked, recipe=recipe, again=again), looks, course.state, shares[best],
+        course.epochs, course.best, y, groups,
         softmax(ways[best], warmth), warmth, _unseen(network, views, features, train, val),
         _crosswise([still], y, halves), _crosswise(ways, y, halves), time.perf_counter() - begin,
     )  # fmt: skip
@@ -235,18 +238,19 @@ def _crosswise(ways: list[Floats], y: Ints, halves: Ints) -> Doubles:
 def finish(material: Material, fitted: Fitted, tried: Attempt) -> Tuned:
     """The backbone to ship: trained once more, as long as was best, on all of the material.
 
-    Where the user brought a val part, this stays out, and what was judged is what ships.
+    Where the user brought a val part, this stays out, and what was judged is what ships; as where the budget
+    left too little time to do it all twice.
     """
     train, val = dealt(material, tried.asked.seed)
-    rows = train if len(material.val) else np.arange(len(material.features))
     features, asked = material.features, tried.asked
-    base = choose(features.take(train), head=asked.head, seed=asked.seed) if len(material.val) else fitted
+    rows = np.arange(len(features)) if asked.again else train
+    base = fitted if asked.again else choose(features.take(train), head=asked.head, seed=asked.seed)
     base = _linear(features.take(rows), base)
     start = _start(material.spec, base)
     network = Thawed(material.spec, asked.stages, start)
     origin = {name: own.detach().clone() for name, own in network.state().items()}
     state = tried.state if tried.best else origin
-    if not len(material.val) and tried.best:
+    if asked.again and tried.best:
         views = _views(material, asked, network, tried.looks)
         folder = _folder(material, asked, rows, rows[:0], start)
         nothing = np.zeros(0, np.int64)
@@ -380,13 +384,14 @@ def _state(folder: Path, name: str, looks: Looks) -> Path:
 
 
 def _planned(folder: Path) -> dict[str, int]:
-    """How many views and epochs were planned for this training, as far as it came.
+    """How many views and epochs were planned for this training, and whether twice, as far as it came.
 
     What was planned once stays planned: a continued run must end with the same bits.
     """
     try:
         found = json.loads((folder / PLAN).read_bytes())
-        return {name: max(1, int(found[name])) for name in ("views", "epochs") if name in found}
+        least = {"views": 1, "epochs": 1, "again": 0}
+        return {name: max(few, int(found[name])) for name, few in least.items() if name in found}
     except (OSError, ValueError, TypeError):
         return {}
 
@@ -395,7 +400,7 @@ def _plan(folder: Path, plan: dict[str, int]) -> None:
     write_whole(folder / PLAN, json.dumps(plan).encode())
 
 
-def _cost(material: Material, network: Thawed, views: Views, train: Ints, val: Ints) -> Cost:
+def _cost(material: Material, asked: Asked, network: Thawed, views: Views, train: Ints, val: Ints) -> Cost:
     """What this training costs, by a few steps that leave no trace."""
     n, y = len(material.features), material.features.y
     batch = train[:PACED]
@@ -404,8 +409,9 @@ def _cost(material: Material, network: Thawed, views: Views, train: Ints, val: I
         network, lambda: torch.from_numpy(views.of(batch, first)), torch.from_numpy(y[batch])
     )
     encode = seconds_to_encode(open_engine(material.spec, material.device), material.spec)
-    again = 0 if len(material.val) else n
-    return Cost(len(train), len(val), again, len(shares_of(network)), n, step, see, encode)
+    again = n if asked.again else 0
+    encoded = n + material.besides
+    return Cost(len(train), len(val), again, len(shares_of(network)), encoded, step, see, encode)
 
 
 def shares_of(network: Thawed) -> tuple[float, ...]:

@@ -153,11 +153,13 @@ class Material:
     on_step: OnStep = quiet
     on_epoch: OnEpoch = silent
     crossed: bool = False  # there is no test part: what is trained is judged by cross-validation
+    besides: int = 0  # pictures that only judge: the network that is taken encodes them as well
 
     def take(self, rows: Ints) -> "Material":
-        """These rows only, without a val part."""
+        """These rows only, with nothing to judge by."""
         files = tuple(self.files[int(row)] for row in rows)
-        return replace(self, features=self.features.take(rows), files=files, val=rows[:0], crossed=False)
+        features, val = self.features.take(rows), rows[:0]
+        return replace(self, features=features, files=files, val=val, crossed=False, besides=0)
 
 
 def _short(value: Any) -> Any:
