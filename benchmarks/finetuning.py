@@ -43,7 +43,7 @@ def one(
     from headstart.finetune import loop, tune
     from headstart.finetune.thawed import Thawed
     from headstart.finetune.views import Looks, keep
-    from headstart.finetune.wish import Material
+    from headstart.finetune.wish import Material, silent
     from headstart.heads._choose import choose
     from headstart.look import look_with, scan_all
 
@@ -64,11 +64,11 @@ def one(
     )
     recipe = replace(loop.PRETRAINED, epochs=epochs)
     rival = Plain(spec, below, start, own, looks)
-    ours: list[float] = []
     course = loop.run(
         network, views, own.features.y, train, recipe, seed=0, val=val, stop_after=epochs,
-        kept=place / f"{share}.safetensors", on_epoch=lambda epoch, _of: ours.append(epoch.seconds),
+        kept=place / f"{share}.safetensors", on_epoch=silent,
     )  # fmt: skip
+    ours = [epoch.seconds for epoch in course.epochs]
     theirs = rival.train(train, recipe, epochs)
     network.put(course.state)
     test = np.flatnonzero(parts == "test")

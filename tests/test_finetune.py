@@ -30,7 +30,7 @@ from headstart.finetune.thawed import Start, Thawed, fold
 from headstart.finetune.tune import Asked, Attempt, attempt, finish, stages_below
 from headstart.finetune.views import Looks, Views, keep
 from headstart.finetune.watch import watch
-from headstart.finetune.wish import Epoch, Material, Promise, Wish, wish
+from headstart.finetune.wish import Epoch, Halt, Material, Promise, Wish, wish
 from headstart.heads._choose import choose
 from headstart.look import look_with, scan_all
 from headstart.model.folder import load as load_model
@@ -836,9 +836,13 @@ def source(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recipe, "chosen", lambda *_: own)
 
 
-def stop_after(number: int) -> Callable[[Epoch | Promise, int], None]:
-    def stop(epoch: Epoch | Promise, _of: int) -> None:
-        if isinstance(epoch, Epoch) and epoch.number == number:
+def stop_after(number: int, *, final: bool = False, twice: bool = False) -> Callable[..., None]:
+    """Interrupt after this epoch of the judged or the final training; `twice`: and what is then begun."""
+
+    def stop(epoch: Epoch | Promise | Halt, _of: int) -> None:
+        if isinstance(epoch, Halt) and twice:
+            raise KeyboardInterrupt
+        if isinstance(epoch, Epoch) and epoch.number == number and (epoch.val_nll is None) == final:
             raise KeyboardInterrupt
 
     return stop
@@ -855,7 +859,7 @@ def test_interrupted_tuning_leaves_the_frozen_model_and_goes_on(
     data, out = parted(tmp_path_factory), tmp_path / "model"
     words = {"tune": "last", "epochs": 3, "augment": "none", "report": False}
     with pytest.raises(KeyboardInterrupt, match=r"model holds the model of the frozen network\. The same"):
-        train(data, out=out, on_epoch=stop_after(2), **words)  # type: ignore[arg-type]
+        train(data, out=out, on_epoch=stop_after(2, twice=True), **words)  # type: ignore[arg-type]
     kept = load_model(out)
     frozen = train(data, out=tmp_path / "frozen", report=False)
     assert kept.report["tune"] == "never"
@@ -898,19 +902,57 @@ def test_an_older_model_stays_until_the_new_one_is_ready(
     assert (out / "model.json").read_bytes() != before
 
 
-def test_from_nothing_there_is_nothing_to_keep(
+@pytest.mark.usefixtures("source")
+@pytest.mark.parametrize("final", [False, True])
+def test_an_interrupt_leaves_the_best_that_was_judged_and_the_same_command_goes_on(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, *, final: bool
+) -> None:
+    shutil.rmtree(cache_folder() / "tuning", ignore_errors=True)
+    data, out = parted(tmp_path_factory), tmp_path / "model"
+    words = {"tune": "all", "epochs": 3, "augment": "none"}
+    with pytest.raises(KeyboardInterrupt, match=r"model holds the best network judged so far\. The same"):
+        train(data, out=out, on_epoch=stop_after(1 if final else 2, final=final), **words)  # type: ignore[arg-type]
+    kept = load_model(out)
+    (tried,) = kept.report["tuning"]
+    assert (kept.report["interrupted"], kept.report["tune"], tried["taken"]) == (True, "all", True)
+    assert (len(tried["epochs"]), tried["again"]) == (3 if final else 2, False)
+    assert "Training was interrupted" in (out / "report.html").read_text(encoding="utf-8")
+    files = [data / part.path for part in kept.manifest if part.part == "test"]
+    named = [part.label for part in kept.manifest if part.part == "test"]
+    right = [one.label == name for one, name in zip(kept.predict(files), named, strict=True)]
+    assert np.mean(right) == kept.report["test"]["accuracy"]  # judged is what is there
+    assert not _is_made(out)
+    done: list[object] = []
+    tuned = train(data, out=out, on_epoch=lambda one, _of: done.append(one), **words)  # type: ignore[arg-type]
+    judged = [one.number for one in done if isinstance(one, Epoch) and one.val_nll is not None]
+    assert judged == ([] if final else [3])
+    assert _is_made(out)
+    assert not tuned.report["interrupted"]
+    shutil.rmtree(cache_folder() / "tuning")
+    whole = train(data, out=tmp_path / "whole", **words)  # type: ignore[arg-type]
+    assert whole.backbone == tuned.backbone
+    assert kept.backbone != tuned.backbone
+
+
+@pytest.mark.usefixtures("source")
+def test_where_only_more_training_could_judge_it_an_interrupt_leaves_the_frozen_model(tmp_path: Path) -> None:
+    data = make.folder(tmp_path / "some", {"red": 40, "green": 40}, jitter=90)
+    with pytest.raises(KeyboardInterrupt, match="holds the model of the frozen network"):
+        train(data, out=tmp_path / "model", tune="all", epochs=2, augment="none", on_epoch=stop_after(2))
+    assert load_model(tmp_path / "model").report["tune"] == "never"
+
+
+def test_from_nothing_there_is_nothing_to_keep_before_an_epoch_is_judged(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
+    data = parted(tmp_path_factory)
+    words = {"backbone": "scratch:small-cnn?width=8", "epochs": 3, "augment": "none"}
     with pytest.raises(KeyboardInterrupt, match=r"^$"):
-        train(
-            parted(tmp_path_factory),
-            out=tmp_path / "model",
-            backbone="scratch:small-cnn?width=8",
-            epochs=2,
-            augment="none",
-            on_epoch=stop_after(1),
-        )
+        train(data, out=tmp_path / "model", on_epoch=stop_after(1, twice=True), **words)  # type: ignore[arg-type]
     assert not (tmp_path / "model").exists()
+    with pytest.raises(KeyboardInterrupt, match="the best network judged so far"):
+        train(data, out=tmp_path / "model", on_epoch=stop_after(2), **words)  # type: ignore[arg-type]
+    assert load_model(tmp_path / "model").report["interrupted"]
 
 
 @pytest.mark.usefixtures("source")

@@ -89,8 +89,9 @@ def train(
     `epochs` (at most) and `budget_s` (seconds for tuning) bound it. A network from scratch is trained whole.
     `force` replaces a model that is there; the very model that would be made again is returned as it is, its
     report made anew where that was removed. The same data, options and machine give the same bits. While
-    stages are trained, the model of the frozen network stands at `out`, if nothing else does: whoever
-    interrupts has that, and the same call goes on.
+    stages are trained, the model of the frozen network stands at `out`, if nothing else does; an interrupt
+    (KeyboardInterrupt, which is raised again) replaces it by the best that was judged so far, where a test
+    part can say how good that is. The same call goes on.
 
     Raises:
         NoData, Misuse: asked wrongly, see the message.
@@ -177,7 +178,7 @@ def train(
     network = _Network(spec, engine, features, fitted)
     if asked.tune == NEVER:
         return _deliver(road, network, None, evidence, force=force)
-    from headstart.finetune.climb import check, climb  # brings torch
+    from headstart.finetune.climb import check, climb, interrupted  # brings torch
 
     used = np.concatenate([rows["train"], rows["val"]])
     val = np.arange(len(rows["train"]), len(used))
@@ -194,7 +195,13 @@ def train(
         begun = True
     started = time.perf_counter()
     with _going_on(out, begun=begun):
-        climbed = climb(material, fitted, asked, seed, head)
+        try:
+            climbed = climb(material, fitted, asked, seed, head)
+        except KeyboardInterrupt:
+            so_far = interrupted(material, fitted, asked, seed, head) if is_free or begun else None
+            if so_far is None:
+                raise
+            climbed = so_far
         if climbed.tuned is not None:
             spec = climbed.tuned.spec
             engine = open_engine(spec, device)
@@ -203,7 +210,12 @@ def train(
         road.clock["tune"] = time.perf_counter() - started
         if begun:
             _target(out, force=True, fixed=fix is not None)  # nobody put anything beside it meanwhile
-        return _deliver(road, network, climbed, evidence, force=force or begun)
+        model = _deliver(road, network, climbed, evidence, force=force or begun)
+    if climbed.is_stopped:
+        raise KeyboardInterrupt(
+            f"{out} holds the best network judged so far. The same command goes on with the training."
+        )
+    return model
 
 
 @dataclass(frozen=True, eq=False)
@@ -301,6 +313,7 @@ def _deliver(
         "tune": climbed.depth if climbed else NEVER,
         "tuning": climbed.to_json() if climbed else None,
         "kept_frozen": (climbed.why or None) if climbed else None,
+        "interrupted": climbed.is_stopped if climbed else False,
         "choice": _choice(fitted),
         "test": tested.to_json() if tested else None,
         "test_without_leaks": honest.to_json() if honest else None,

@@ -62,8 +62,11 @@ def epochs() -> Iterator[Callable[[Any, int], None]]:
     before: list[str] = []
 
     def told(epoch: Any, of: int) -> None:
-        from headstart.finetune.wish import Promise
+        from headstart.finetune.wish import Halt, Promise
 
+        if isinstance(epoch, Halt):
+            sys.stderr.write("\ninterrupted: the best network so far becomes the model; again to skip that\n")
+            return
         if isinstance(epoch, Promise):
             until, whole, disk = long(epoch.seconds), long(epoch.whole_s), size(epoch.disk_bytes)
             count = "1 epoch" if of == 1 else f"{of} epochs"

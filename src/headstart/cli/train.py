@@ -233,7 +233,7 @@ def tuning(report: dict[str, Any]) -> None:
         )
         if one["taken"] and not one["better"]:
             click.secho("    Taken because it was asked for. --tune never would do.", bold=True)
-        if one["taken"] and not one["again"] and not report["data"]["val"]:
+        if one["taken"] and not one.get("again", True) and not report["data"]["val"]:
             click.echo(f"    trained without these {one['n']}: the budget was too short to do it twice")
     if report["kept_frozen"]:
         click.secho(_indented(f"The network stays frozen: {report['kept_frozen']}"), bold=True)

@@ -1,5 +1,6 @@
 """How far to thaw: each rung is tried only where the one below was better, and taken only where it is."""
 
+import itertools
 import time
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,9 +21,10 @@ from headstart.finetune.tune import (
     fitting,
     is_scratch,
     recipe_for,
+    so_far,
     stages_below,
 )
-from headstart.finetune.wish import NEVER, Material, Promise, Wish, frozen_to
+from headstart.finetune.wish import NEVER, Halt, Material, Promise, Wish, frozen_to
 from headstart.heads._choose import Fitted
 from headstart.heads._cross_validate import OUTER_FOLDS, cross_validate, outer_folds
 from headstart.values import Evaluation
@@ -37,10 +39,11 @@ class Climb:
 
     material: Material
     attempts: tuple[Attempt, ...]
-    promises: tuple[Promise, ...]  # one for each attempt
+    promises: tuple[Promise, ...]  # one for each attempt; none where training was interrupted
     taken: Attempt | None
     tuned: Tuned | None  # None: the frozen network stays
     why: str  # it stays; "" where it does not
+    is_stopped: bool = False  # training was interrupted: what was judged so far is what there is
 
     @property
     def depth(self) -> str:
@@ -60,9 +63,10 @@ class Climb:
 
     def to_json(self) -> list[dict[str, Any]]:
         """For the report: every attempt, and which was taken."""
+        promised = itertools.chain((round(one.seconds, 2) for one in self.promises), itertools.repeat(None))
         return [
-            one.to_json() | {"promised_s": round(promise.seconds, 2), "taken": one is self.taken}
-            for one, promise in zip(self.attempts, self.promises, strict=True)
+            one.to_json() | {"promised_s": promise, "taken": one is self.taken}
+            for one, promise in zip(self.attempts, promised, strict=False)
         ]
 
 
@@ -145,15 +149,39 @@ def climb(material: Material, fitted: Fitted, wish: Wish, seed: int, head: str =
             if not attempts[-1].is_better or left < attempts[-1].seconds:  # a deeper rung takes longer
                 break
         attempts.append(attempt(material, asked, left))
-    if wish.tune == AUTO:
-        fit, why = [one for one in attempts if one.is_better], "no depth was better by more than noise."
-    else:
-        fit, why = [one for one in attempts if one.best], "no epoch was better than the start."
-    taken = max(fit, key=lambda one: one.gain[0], default=None)
     told = tuple(promised[: len(attempts)])
+    taken = _best(attempts, wish)
     if taken is None:
+        auto = wish.tune == AUTO
+        why = "no depth was better by more than noise." if auto else "no epoch was better than the start."
         return Climb(material, tuple(attempts), told, None, None, why)
     return Climb(material, tuple(attempts), told, taken, finish(material, fitted, taken), "")
+
+
+def interrupted(
+    material: Material, fitted: Fitted, wish: Wish, seed: int, head: str = "auto"
+) -> Climb | None:
+    """What a `climb` that was interrupted had come to. Nothing is trained any more.
+
+    None where nothing is better than the frozen network yet, or where only cross-validation, which is
+    training, could say how good it is.
+    """
+    if material.crossed:
+        return None
+    material.on_epoch(Halt(), 0)
+    tries = [so_far(material, asked) for asked in asked_for(material, wish, seed, head)]
+    attempts = [one for one in tries if one is not None]
+    taken = _best(attempts, wish)
+    if taken is None:
+        return None
+    tuned = finish(material, fitted, taken)
+    return Climb(material, tuple(attempts), (), taken, tuned, "", is_stopped=True)
+
+
+def _best(attempts: list[Attempt], wish: Wish) -> Attempt | None:
+    """What is taken. `auto` wants it to be better for certain, else any epoch that is better will do."""
+    fit = [one for one in attempts if (one.is_better if wish.tune == AUTO else one.best)]
+    return max(fit, key=lambda one: one.gain[0], default=None)
 
 
 def _again_s(tried: Attempt) -> float:

@@ -24,7 +24,7 @@ from headstart.evaluate import nll, softmax, temperature
 from headstart.files import cores, write_whole
 from headstart.finetune.thawed import Thawed
 from headstart.finetune.views import Views
-from headstart.finetune.wish import Epoch, OnEpoch, Promise
+from headstart.finetune.wish import Epoch, Halt, OnEpoch, Promise
 from headstart.values import Floats, Ints
 
 _AT_ONCE = 16  # pictures whose logits are taken together
@@ -113,6 +113,12 @@ def run(  # noqa: PLR0913  each is a thing of its own
     return Course(tuple(history), best, best_state)
 
 
+def finished(kept: Path) -> int:
+    """How many epochs of a training were finished, by the state that `run` kept."""
+    found = _read(kept)
+    return len(found[1]["history"]) if found else 0
+
+
 def logits(network: Thawed, views: Views, rows: Ints) -> Floats:
     """Logits [m, k] of these pictures' first views: as the network sees them when it is used."""
     return forward(network, views, rows)
@@ -137,7 +143,7 @@ def forward(call: Callable[[torch.Tensor], torch.Tensor], views: Views, rows: In
 def in_fold(told: OnEpoch, fold: int) -> OnEpoch:
     """Tell which fold of cross-validation the epochs belong to."""
 
-    def tell(epoch: Epoch | Promise, of: int) -> None:
+    def tell(epoch: Epoch | Promise | Halt, of: int) -> None:
         told(replace(epoch, fold=fold) if isinstance(epoch, Epoch) else epoch, of)
 
     return tell

@@ -179,27 +179,73 @@ def attempt(material: Material, asked: Asked, budget_s: float = math.inf) -> Att
         NotFinite: training ran away.
     """
     begin = time.perf_counter()
+    ground = _ground(material, asked)
+    asked, plan, looks = ground.asked, ground.plan, ground.looks
+    _plan(ground.folder, plan | {"views": looks.views})
+    views = _views(material, asked, ground.network, looks)
+    epochs, again = plan.get("epochs", asked.recipe.epochs), bool(plan.get("again", asked.again))
+    if "epochs" not in plan and math.isfinite(budget_s):
+        cost = _cost(material, asked, ground.network, views, ground.train, ground.val)
+        epochs, again = cost.plan(budget_s - (time.perf_counter() - begin), epochs)
+    _plan(ground.folder, {"views": looks.views, "epochs": epochs, "again": int(again)})
+    asked = replace(asked, recipe=replace(asked.recipe, epochs=epochs), again=again)
+    return _judged(material, replace(ground, asked=asked), views, epochs, begin)
+
+
+def so_far(material: Material, asked: Asked) -> Attempt | None:
+    """What an `attempt` that was interrupted had come to, judged as it is; None before its first epoch.
+
+    Nothing is trained, now or by `finish`.
+
+    Raises:
+        TooFewExamples, StoreError: as in `attempt`.
+    """
+    begin = time.perf_counter()
+    ground = _ground(material, asked)
+    done = loop.finished(_state(ground.folder, "judged", ground.looks))
+    if not done or "epochs" not in ground.plan:
+        return None
+    recipe = replace(asked.recipe, epochs=ground.plan["epochs"])
+    own = replace(ground, asked=replace(ground.asked, recipe=recipe, again=False))
+    return _judged(material, own, _views(material, asked, ground.network, ground.looks), done, begin)
+
+
+@dataclass(frozen=True, eq=False)
+class _Ground:
+    """What a training stands on."""
+
+    asked: Asked
+    train: Ints
+    val: Ints
+    frozen: Fitted
+    start: Start
+    network: Thawed
+    folder: Path
+    plan: dict[str, int]  # as far as it was made before
+    looks: Looks
+
+
+def _ground(material: Material, asked: Asked) -> _Ground:
     train, val = dealt(material, asked.seed)
-    features = material.features
     asked = replace(asked, again=asked.again and not len(material.val))
-    frozen = choose(features.take(train), head=asked.head, seed=asked.seed)
-    start = _start(material.spec, _linear(features.take(train), frozen))
+    features = material.features.take(train)
+    frozen = choose(features, head=asked.head, seed=asked.seed)
+    start = _start(material.spec, _linear(features, frozen))
     network = Thawed(material.spec, asked.stages, start)
     folder = _folder(material, asked, train, val, start)
     plan = _planned(folder)
     looks = _looks(material, asked, network, val, plan.get("views", usual_views(asked)))
-    _plan(folder, plan | {"views": looks.views})
-    views = _views(material, asked, network, looks)
-    epochs, again = plan.get("epochs", asked.recipe.epochs), bool(plan.get("again", asked.again))
-    if "epochs" not in plan and math.isfinite(budget_s):
-        cost = _cost(material, asked, network, views, train, val)
-        epochs, again = cost.plan(budget_s - (time.perf_counter() - begin), epochs)
-    _plan(folder, {"views": looks.views, "epochs": epochs, "again": int(again)})
-    recipe = replace(asked.recipe, epochs=epochs)
+    return _Ground(asked, train, val, frozen, start, network, folder, plan, looks)
+
+
+def _judged(material: Material, ground: _Ground, views: Views, epochs: int, begin: float) -> Attempt:
+    """Trained up to so many epochs, then beside the frozen network."""
+    asked, network, looks, train, val = ground.asked, ground.network, ground.looks, ground.train, ground.val
+    features = material.features
     origin = {name: own.detach().clone() for name, own in network.state().items()}
     course = loop.run(
-        network, views, features.y, train, recipe,
-        seed=asked.seed, val=val, stop_after=recipe.epochs, kept=_state(folder, "judged", looks),
+        network, views, features.y, train, asked.recipe,
+        seed=asked.seed, val=val, stop_after=epochs, kept=_state(ground.folder, "judged", looks),
         on_epoch=material.on_epoch,
     )  # fmt: skip
     y, groups = features.y[val], features.groups[val]
@@ -209,13 +255,12 @@ def attempt(material: Material, asked: Asked, budget_s: float = math.inf) -> Att
         network.put(_between(origin, course.state, share))
         ways.append(loop.logits(network, views, val))
     halves = deal_folds(y, groups, features.take(val).digests, 2, seed=asked.seed)
-    still = np.asarray(frozen.logits(features.x[val]), dtype=np.float32)
+    still = np.asarray(ground.frozen.logits(features.x[val]), dtype=np.float32)
     best = int(np.argmin([_surprise(own, y) for own in ways]))
     network.put(_between(origin, course.state, shares[best]))
     warmth = temperature(ways[best], y)
     return Attempt(
-        replace(asked, recipe=recipe, again=again), looks, course.state, shares[best],
-        course.epochs, course.best, y, groups,
+        asked, looks, course.state, shares[best], course.epochs, course.best, y, groups,
         softmax(ways[best], warmth), warmth, _unseen(network, views, features, train, val),
         _crosswise([still], y, halves), _crosswise(ways, y, halves), time.perf_counter() - begin,
     )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 
 from headstart.errors import MissingExtra, Misuse, OutputError
 from headstart.files import reason
-from headstart.finetune.wish import Epoch, OnEpoch, Promise, silent
+from headstart.finetune.wish import Epoch, Halt, OnEpoch, Promise, silent
 
 TENSORBOARD, MLFLOW = "tensorboard:", "mlflow:"
 EXTRA = "watch"
@@ -42,7 +42,7 @@ def watch(where: str | None, also: OnEpoch = silent) -> Iterator[OnEpoch]:
         raise Misuse(f"--watch {where}: wanted FILE.jsonl, tensorboard:DIR or mlflow:URI.")
     with contextmanager(opened)(place) as keep:
 
-        def told(epoch: Epoch | Promise, of: int) -> None:
+        def told(epoch: Epoch | Promise | Halt, of: int) -> None:
             if isinstance(epoch, Epoch):
                 keep(epoch, of)
             also(epoch, of)

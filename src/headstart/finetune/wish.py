@@ -52,10 +52,15 @@ class Promise:
     whole_s: float  # with the second training on all pictures, their features, and any cross-validation
 
 
-OnEpoch = Callable[[Epoch | Promise, int], None]  # what it brought or will take, and of how many epochs
+@dataclass(frozen=True)
+class Halt:
+    """Training was interrupted: what was judged so far is being made into a model."""
 
 
-def silent(_epoch: Epoch | Promise, _of: int) -> None:
+OnEpoch = Callable[[Epoch | Promise | Halt, int], None]  # what came of it or will, and of how many epochs
+
+
+def silent(_epoch: Epoch | Promise | Halt, _of: int) -> None:
     """Tell nobody."""
 
 

@@ -26,7 +26,8 @@ def _is_readable(file: Path, model: Model) -> bool:
 
 def is_finished(report: dict[str, Any]) -> bool:
     """Whether a model with this report is what was asked for: its network is not still to be trained."""
-    return report["options"]["tune"][0] == NEVER or report["tuning"] is not None
+    trained = report["tuning"] is not None and not report.get("interrupted")
+    return trained or report["options"]["tune"][0] == NEVER
 
 
 def is_whole(report: dict[str, Any]) -> bool:

@@ -625,6 +625,8 @@ def tuning(album: Album) -> str:
         return ""
     which = {"all": "all stages were", "last 1": "the last stage was"}.get(depth, f"the {depth} stages were")
     lead = f"The network stays frozen: {why}" if why else f"In the network that ships, {which} trained."
+    if report.get("interrupted"):
+        lead += " Training was interrupted: this is the best that had been judged until then."
     body = []
     for one in found or ():
         title = f"{one['stages_frozen']} stages frozen, {one['augment']} augmentation"

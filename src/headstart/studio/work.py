@@ -72,8 +72,10 @@ class _Steps:
 
 
 def _epoch(epoch: Any, of: int) -> None:
-    from headstart.finetune.wish import Promise
+    from headstart.finetune.wish import Halt, Promise
 
+    if isinstance(epoch, Halt):  # cancelled: nobody waits for half of a training
+        raise KeyboardInterrupt
     if isinstance(epoch, Promise):
         tell({"phase": "tune", "epoch": 0, "epochs": of, "seconds": round(epoch.seconds)})
     else:
