@@ -220,6 +220,27 @@ def test_tiers_are_names() -> None:
 # -- weights ----------------------------------------------------------------------------------------------
 
 
+def test_a_search_says_which_weights_are_here(
+    cache: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found(text: str) -> tuple[list[str], list[str]]:
+        monkeypatch.setattr(sys, "argv", ["headstart", "backbones", "--search", text, "--json"])
+        with pytest.raises(SystemExit):
+            main()
+        said = json.loads(capsys.readouterr().out)
+        return said["names"], said["here"]
+
+    assert found("squeezenet") == (["torchvision:squeezenet1_0", "torchvision:squeezenet1_1"], [])
+    for name in ("torchvision:squeezenet1_1", "timm:mobilenetv2_100.ra_in1k"):
+        place = cache / "downloads" / backbones.spec(name).weights.file
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(b"weights")
+    assert found("squeezenet")[1] == ["torchvision:squeezenet1_1"]
+    assert found("mobilenetv2_100")[1] == ["timm:mobilenetv2_100.ra_in1k"]
+    names, here = found("efficientnet_lite0")  # the recommended ones come first
+    assert (names[0], here) == (backbones.DEFAULT, [backbones.DEFAULT])
+
+
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "cache"))

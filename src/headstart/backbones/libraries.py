@@ -58,12 +58,11 @@ def _torchvision(
         raise UnknownName(f"set of weights for {base}", tag, list(known.__members__))
     weights: Any = known[tag] if tag else known.DEFAULT
     how = weights.transforms()
-    digest = _DIGEST.search(weights.url)
     return _spec(
         name,
         f"{base} (torchvision, {weights.name})",
         ("torchvision", base, arguments),
-        Weights("address", weights.url, weights.url.rpartition("/")[2], digest[1] if digest else "", ""),
+        _at(weights.url),
         {
             "size": how.crop_size[0],
             "resize": how.resize_size[0],
@@ -95,20 +94,12 @@ def _timm(name: str, tagged: str, arguments: tuple[tuple[str, str], ...], wanted
     size = dict(arguments).get("img_size", str(found.input_size[1]))
     if not (size.isascii() and size.isdecimal()):
         raise Misuse(f"img_size={size} cannot be used: wanted the side of the pictures in whole pixels.")
-    weights = Weights("file", "", "", "", "")  # random, until --weights brings some
-    if found.hf_hub_id:
-        hub = os.environ.get("HF_ENDPOINT", HUB).rstrip("/")
-        file = f"{found.hf_hub_id.rpartition('/')[2]}.safetensors"
-        weights = Weights("address", f"{hub}/{found.hf_hub_id}/resolve/main/model.safetensors", file, "", "")
-    elif isinstance(found.url, str) and found.url:
-        digest = _DIGEST.search(found.url)
-        weights = Weights("address", found.url, found.url.rpartition("/")[2], digest[1] if digest else "", "")
     papers = found.paper_ids or ""
     return _spec(
         name,
         f"{tagged} (timm)",
         ("timm", base, arguments),
-        weights,
+        _timms_weights(found),
         {
             "size": int(size),
             "resize": math.floor(int(size) / found.crop_pct),
@@ -120,6 +111,23 @@ def _timm(name: str, tagged: str, arguments: tuple[tuple[str, str], ...], wanted
         licence=found.license or _NOT_STATED,
         citation=(papers if isinstance(papers, str) else ", ".join(papers)) or _NOT_STATED,
     )
+
+
+def _at(address: str) -> Weights:
+    """A file behind an address that ends with its name, and that with the digest's first digits."""
+    digest = _DIGEST.search(address)
+    return Weights("address", address, address.rpartition("/")[2], digest[1] if digest else "", "")
+
+
+def _timms_weights(found: Any) -> Weights:
+    """Of timm's record of a network."""
+    if found.hf_hub_id:
+        hub = os.environ.get("HF_ENDPOINT", HUB).rstrip("/")
+        file = f"{found.hf_hub_id.rpartition('/')[2]}.safetensors"
+        return Weights("address", f"{hub}/{found.hf_hub_id}/resolve/main/model.safetensors", file, "", "")
+    if isinstance(found.url, str) and found.url:
+        return _at(found.url)
+    return Weights("file", "", "", "", "")  # random, until --weights brings some
 
 
 def _spec(  # noqa: PLR0913  one for each fact
@@ -261,11 +269,18 @@ def anatomy(spec: Spec) -> list[Piece]:
     return told
 
 
-def search(text: str) -> list[str]:
-    """Names of both libraries' pretrained networks that contain `text`."""
+def search(text: str) -> dict[str, Weights]:
+    """Names of both libraries' pretrained networks that contain `text`, and where their weights come from."""
     let_torchvision_load()
     import timm
     from torchvision import models
 
-    found = [f"torchvision:{name}" for name in models.list_models(module=models) if text in name]
-    return found + [f"timm:{name}" for name in timm.list_pretrained(f"*{text}*")]
+    found = {
+        f"torchvision:{name}": _at(models.get_model_weights(name).DEFAULT.url)
+        for name in models.list_models(module=models)
+        if text in name
+    }
+    return found | {
+        f"timm:{name}": _timms_weights(timm.get_pretrained_cfg(name))
+        for name in timm.list_pretrained(f"*{text}*")
+    }

@@ -59,11 +59,18 @@ def is_here(backbone: Spec) -> bool:
     """Whether the weights are on this machine, or drawn anywhere."""
     if backbone.weights.source == "random":
         return True
+    if backbone.weights.source == "address":
+        return is_fetched(backbone.weights)
     try:
         weights_file(backbone)
     except (MissingExtra, WeightsError):
         return False
     return True
+
+
+def is_fetched(weights: Weights) -> bool:
+    """Whether the file behind an address is on this machine."""
+    return weights.source == "address" and _fetched(weights).is_file()
 
 
 def pinned(backbone: Spec, *, progress: OnBytes | None = None) -> Spec:
@@ -194,6 +201,10 @@ def _check(remote: Remote, part: Path) -> None:
         ) from error
 
 
+def _fetched(weights: Weights) -> Path:
+    return cache_folder() / FOLDER / Path(weights.file).name
+
+
 def _remote(weights: Weights) -> Remote:
     return Remote(weights.origin, weights.file, weights.sha256, None)
 
@@ -206,7 +217,7 @@ def _place(backbone: Spec) -> Path:
     """
     weights = backbone.weights
     if weights.source == "address":
-        return cache_folder() / FOLDER / Path(weights.file).name
+        return _fetched(weights)
     if weights.source in ("file", "trained"):
         return cache_folder() / "weights" / weights.sha256[:16] / Path(weights.file).name
     found = importlib.util.find_spec(weights.origin.replace("-", "_"))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @click.command("backbones")
 @click.argument("name", required=False)
-@click.option("--search", metavar="TEXT", help="Names of timm's and torchvision's networks that contain it.")
+@click.option("--search", metavar="TEXT", help="Names that contain it, timm's and torchvision's too.")
 @_options.as_json
 def command(name: str | None, search: str | None, json: bool) -> None:
     """List the networks to start from, or the stages of one.
@@ -94,14 +94,20 @@ def _one(name: str, *, json: bool) -> None:
 
 
 def _found(text: str, *, json: bool) -> None:
+    from headstart import backbones
     from headstart.backbones.libraries import search
+    from headstart.backbones.weights import is_fetched
 
-    names = search(text)
+    ours = [backbones.spec(own) for own in backbones.names() if text in own]
+    others = search(text)
+    names = [*(one.name for one in ours), *others]
+    here = [one.name for one in ours if backbones.is_here(one)]
+    here += [name for name, weights in others.items() if is_fetched(weights)]
     if json:
-        _show.as_json({"names": names})
+        _show.as_json({"names": names, "here": here})
         return
     for own in names:
-        click.echo(own)
+        click.echo(f"{own}   on this machine" if own in here else own)
     if not names:
         click.echo(f"nothing is called {_show.safe(text)}", err=True)
 
