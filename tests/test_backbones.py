@@ -427,6 +427,25 @@ def test_a_classifier_of_any_number_of_classes_fits(name: str, layers: set[str])
         assert model.eval()(torch.randn(1, 3, 224, 224)).shape == (1, 2)
 
 
+@pytest.mark.parametrize("classes", ["2", "1000"])
+@pytest.mark.parametrize("aside", ["of 1000 classes", "absent"])
+def test_side_classifiers_that_do_not_fit_are_no_obstacle(classes: str, aside: str) -> None:
+    """As scripts leave them that replace the last layer alone, or build the network without them."""
+    wanted = architecture("torchvision", "inception_v3", (("num_classes", classes),)).state_dict()
+    usual = architecture("torchvision", "inception_v3").state_dict()
+    weights = {key: value for key, value in wanted.items() if not key.startswith("AuxLogits.")}
+    if aside != "absent":
+        weights |= {key: value for key, value in usual.items() if key.startswith("AuxLogits.")}
+    spec = replace(backbones.spec(SMALL), library="torchvision", architecture="inception_v3")
+    one, again = (_filled(spec, dict(weights), "own.pth").state_dict() for _ in range(2))
+    main = [key for key in wanted if not key.startswith("AuxLogits.")]
+    assert all(torch.equal(one[key], wanted[key]) for key in main)
+    assert all(torch.equal(one[key], again[key]) for key in wanted)  # nothing is drawn
+    del weights["Mixed_5b.branch1x1.conv.weight"]
+    with pytest.raises(WeightsError, match=r"tensor Mixed_5b\S+ is missing|does not fit"):
+        _filled(spec, dict(weights), "own.pth")
+
+
 @pytest.mark.parametrize(
     ("name", "renamed"),
     [

@@ -92,6 +92,42 @@ def test_training_starts_from_the_frozen_answers(learnt: Material, stages: int) 
     np.testing.assert_allclose(found, wanted, atol=0.02)
 
 
+@pytest.mark.parametrize("stages", [0, 2])
+def test_on_another_device_everything_lies_there(
+    learnt: Material, stages: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what a GPU needs, this much can be tried without one: a device that computes shapes alone."""
+    assert [str(thawed.place(name)) for name in ("cpu", "torch", "cuda", "cuda:1")] == [
+        "cpu", "cpu", "cuda", "cuda:1",
+    ]  # fmt: skip
+    monkeypatch.setattr(thawed, "place", lambda _: torch.device("meta"))
+    network = Thawed(learnt.spec, stages, start_of(learnt), "cuda")
+    seen = torch.from_numpy(np.zeros((4, network.width), network.dtype))
+    found = network(seen)
+    assert found.device == network.device == torch.device("meta")
+    found.sum().backward()
+    parameters = [own for _, group in network.groups() for own in group]
+    assert parameters
+    assert all(own.grad is not None and own.grad.device == network.device for own in parameters)
+
+
+def test_training_in_half_precision_is_close_to_whole(learnt: Material) -> None:
+    """As on a GPU; what is kept and stepped stays in float32."""
+    seen, truth = torch.zeros(0), torch.from_numpy(learnt.features.y[:8])
+    losses, slopes = [], []
+    for halved in (False, True):
+        network = Thawed(learnt.spec, 1, start_of(learnt))
+        network.is_halved = halved
+        seen = torch.from_numpy(whole_views(learnt, network).of(np.arange(8), np.zeros(8, np.int64)))
+        losses.append(loop.descend(network, seen, truth))
+        own = [p.grad for _, group in network.groups() for p in group if p.grad is not None]
+        assert all(one.dtype == torch.float32 for one in own)
+        slopes.append(torch.cat([one.flatten() for one in own]))
+    assert losses[1] != losses[0]
+    assert losses[1] == pytest.approx(losses[0], rel=0.05)
+    assert torch.cosine_similarity(*slopes, dim=0) > 0.98
+
+
 def test_a_folded_network_has_the_outputs_and_gradients_of_the_plain_one() -> None:
     plain, folded = load(LITE), load(LITE)
     fold(folded, 224)
@@ -470,12 +506,15 @@ def test_a_budget_shortens_training_and_stays_when_continued(learnt: Material) -
     recipe = replace(SHORT, epochs=50)
     tried = attempt(learnt, Asked(1, "light", recipe, seed=5), budget_s=1e-6)
     assert tried.asked.recipe.epochs == 1
+    assert tried.looks.views == 1  # most would go into views
     again = attempt(learnt, Asked(1, "light", recipe, seed=5), budget_s=1e6)
+    assert again.looks.views == 1
     assert again.asked.recipe.epochs == 1  # as was planned
     assert np.array_equal(again.probabilities, tried.probabilities)
     more = attempt(learnt, Asked(1, "light", replace(recipe, epochs=2), seed=5, budget_s=60.0), budget_s=60.0)
     assert more.asked.recipe.epochs == 2  # another budget is another plan
     assert more.asked.again
+    assert more.looks.views == 2  # 60 s are enough
 
 
 def test_where_the_budget_is_too_short_to_train_twice_what_was_judged_ships(learnt: Material) -> None:

@@ -25,7 +25,7 @@ from headstart.data.split import folds
 from headstart.errors import Misuse, TooFewExamples
 from headstart.evaluate import accuracy_interval, nll, paired_accuracy
 from headstart.features.extract import OnStep, quiet
-from headstart.finetune.wish import Material, OnEpoch, silent
+from headstart.finetune.wish import Material, OnEpoch, in_fold, silent
 from headstart.heads._choose import fold_count
 from headstart.heads._cross_validate import frozen
 from headstart.look import Look, chosen, scan_all
@@ -201,7 +201,7 @@ def ladder(  # noqa: PLR0913  what `train` would learn from, and how
         np.zeros(0, np.int64),
         device,
         limit_px,
-        on_epoch=on_epoch,
+        on_epoch=on_epoch if len(pairs) > 1 else in_fold(on_epoch, 0),
     )
     found: list[Rung] = []
     left_out: dict[str, str] = {}

@@ -29,6 +29,7 @@ _OLD_NAMES = (
     (re.compile(r"\bmlp\.linear_1\."), "mlp.0."),
     (re.compile(r"\bmlp\.linear_2\."), "mlp.3."),
 )
+_ASIDE = re.compile(r"(AuxLogits|aux\d*)\.")  # classifiers that look at a middle layer
 _COUNTED = "num_batches_tracked"  # how long a network was trained: some checkpoints leave it out
 
 
@@ -172,10 +173,14 @@ def _filled(backbone: Spec, weights: Tensors, file: str) -> nn.Module:
         weights = prepare(weights, model)
     wrong = _misfit(model, weights)
     classes = _classes(backbone.library, model.state_dict(), weights, wrong) if wrong else None
-    if classes is not None:
+    fitted = _beside(model, weights)
+    if not _misfit(model, fitted):
+        weights, wrong = fitted, {}
+    elif classes is not None:
         other = architecture(backbone.library, backbone.architecture, (*arguments, ("num_classes", classes)))
-        if not _misfit(other, weights):
-            model, wrong = other, {}
+        fitted = _beside(other, weights)
+        if not _misfit(other, fitted):
+            model, weights, wrong = other, fitted, {}
     if wrong:
         name, why = next(iter(wrong.items()))
         more = f" ({len(wrong)} tensors do not fit)" if len(wrong) > 1 else ""
@@ -184,6 +189,20 @@ def _filled(backbone: Spec, weights: Tensors, file: str) -> nn.Module:
     whole.update(weights)  # all but the counters: that was checked above
     model.load_state_dict(whole)
     return model
+
+
+def _beside(model: nn.Module, weights: Tensors) -> Tensors:
+    """The weights, but for side classifiers that do not fit or are not there: zeros in their place.
+
+    They help to train a network (Szegedy et al. 2015, arXiv:1512.00567), and nothing asks them afterwards.
+    """
+    own = model.state_dict()
+    aside = {name: value for name, value in own.items() if _ASIDE.match(name)}
+    found = {name: value for name, value in weights.items() if name in own or not _ASIDE.match(name)}
+    for name, value in aside.items():
+        if name not in weights or weights[name].shape != value.shape:
+            found[name] = torch.zeros_like(value)
+    return found
 
 
 def _renamed(weights: Tensors, _: nn.Module) -> Tensors:

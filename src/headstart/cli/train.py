@@ -63,11 +63,8 @@ def command(
     from headstart.finetune.watch import watch as watched
     from headstart.recipe import default_out, train
 
-    trains = _trains(backbone, weights, tune, freeze_to)
-    if watch is not None and not trains:
+    if watch is not None and not _trains(backbone, weights, tune, freeze_to):
         raise Misuse("--watch is for training stages: say --tune as well.")
-    if trains and device.startswith("cuda"):
-        click.echo(f"--device {device} is for encoding: stages are trained on the CPU", err=True)
     with _show.progress("encoding") as step, _show.epochs() as shown, watched(watch, shown) as epoch:
         model = train(
             data,

@@ -24,7 +24,7 @@ from headstart.evaluate import nll, softmax, temperature
 from headstart.files import cores, write_whole
 from headstart.finetune.thawed import Thawed
 from headstart.finetune.views import Views
-from headstart.finetune.wish import Epoch, Halt, OnEpoch, Promise
+from headstart.finetune.wish import Epoch, OnEpoch
 from headstart.values import Floats, Ints
 
 _AT_ONCE = 16  # pictures whose logits are taken together
@@ -131,22 +131,13 @@ def forward(call: Callable[[torch.Tensor], torch.Tensor], views: Views, rows: In
         torch.set_num_threads(1)
         with torch.no_grad():
             seen = torch.from_numpy(views.of(some, np.zeros(len(some), np.int64)))
-            found: Floats = call(seen).numpy()
+            found: Floats = call(seen).cpu().numpy()
             return found
 
     parts = [rows[at : at + _AT_ONCE] for at in range(0, len(rows), _AT_ONCE)]
     with _threads_kept(), ThreadPoolExecutor(cores()) as pool:
         found = list(pool.map(see, parts))
     return np.concatenate(found)
-
-
-def in_fold(told: OnEpoch, fold: int) -> OnEpoch:
-    """Tell which fold of cross-validation the epochs belong to."""
-
-    def tell(epoch: Epoch | Promise | Halt, of: int) -> None:
-        told(replace(epoch, fold=fold) if isinstance(epoch, Epoch) else epoch, of)
-
-    return tell
 
 
 @contextmanager
@@ -208,20 +199,22 @@ def _epoch(  # noqa: PLR0913
 def descend(network: Thawed, seen: torch.Tensor, truth: torch.Tensor) -> float:
     """Mean log-loss of a batch; its slopes are left with the parameters.
 
-    Two halves go through the network side by side, on half of the threads each, and their slopes are added
-    in this order. Threads that share every operation wait for one another by spinning: measured on two
-    cores, four times slower as soon as anything else runs on the machine. Whoever learns statistics of
+    On the CPU two halves go through the network side by side, on half of the threads each, and their slopes
+    are added in this order. Threads that share every operation wait for one another by spinning: measured on
+    two cores, four times slower as soon as anything else runs on the machine. Whoever learns statistics of
     batches needs them whole.
     """
     parameters = [own for _, group in network.groups() for own in group]
     halves = [(seen, truth)]
-    if not network.learns_statistics and len(seen) > 1:
+    if network.device.type == "cpu" and not network.learns_statistics and len(seen) > 1:
         halves = list(zip(seen.tensor_split(2), truth.tensor_split(2), strict=True))
 
     def slopes(half: tuple[torch.Tensor, torch.Tensor]) -> tuple[float, tuple[torch.Tensor | None, ...]]:
         torch.set_num_threads(max(1, cores() // len(halves)))
         share = len(half[1]) / len(truth)
-        loss = share * F.cross_entropy(network(half[0]), half[1])
+        with torch.autocast(network.device.type, torch.bfloat16, enabled=network.is_halved):
+            logits = network(half[0])
+        loss = share * F.cross_entropy(logits.float(), half[1].to(network.device))
         return loss.item(), torch.autograd.grad(loss, parameters, allow_unused=True)
 
     with _threads_kept(), ThreadPoolExecutor(len(halves)) as pool:
@@ -279,7 +272,7 @@ def _keep(  # noqa: PLR0913
         moments = optimiser.state[own]
         tensors |= {f"adam.{at}.{name}": value for name, value in moments.items()}
     told = {"history": [asdict(one) for one in history], "best": best, "least": least}
-    plain = {name: own.detach().contiguous().clone() for name, own in tensors.items()}
+    plain = {name: own.detach().cpu().contiguous().clone() for name, own in tensors.items()}
     write_whole(path, save(plain, {"course": json.dumps(told)}))
 
 
@@ -307,8 +300,8 @@ def _resume(
         moments = {n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)}
         if moments:
             shaped = torch.channels_last if own.ndim == 4 else torch.contiguous_format
-            optimiser.state[own] = {
-                name: value.contiguous(memory_format=shaped) if value.ndim == own.ndim else value
+            optimiser.state[own] = {  # the number of steps stays where it is
+                name: value.to(own.device, memory_format=shaped) if value.ndim == own.ndim else value
                 for name, value in moments.items()
             }
     best = {n.removeprefix("best."): v for n, v in tensors.items() if n.startswith("best.")}

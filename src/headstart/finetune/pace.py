@@ -15,6 +15,7 @@ from headstart.finetune.thawed import Thawed
 from headstart.values import Spec
 
 TOLD = 16  # pictures that show how fast the engine is
+VIEWING = 1 / 3  # of a budget is the most that making views takes
 ENOUGH = 0.5  # of the epochs asked for: with fewer, further epochs teach more than further pictures
 
 
@@ -68,6 +69,18 @@ class Cost:
         return max(1, int(min(most, (seconds - fixed) / each)))
 
 
+def views_within(seconds: float, each: float, pictures: int, most: int) -> int:
+    """How many views of each picture, `each` of so many seconds, a budget allows: 1 to `most`.
+
+    >>> [views_within(seconds, 0.1, 100, 4) for seconds in (1.0, 61.0, 91.0, 1e9)]
+    [1, 2, 3, 4]
+    """
+    for views in range(most, 1, -1):
+        if views * each * pictures <= VIEWING * seconds:
+            return views
+    return 1
+
+
 def seconds_to_train(
     network: Thawed, views: Callable[[], torch.Tensor], truth: torch.Tensor
 ) -> tuple[float, float]:
@@ -77,11 +90,19 @@ def seconds_to_train(
         begin = time.perf_counter()
         seen = views()
         loop.descend(network, seen, truth)
+        _done(network)
         middle = time.perf_counter()
         with torch.no_grad():
             network(seen)
+        _done(network)
         step, see = middle - begin, time.perf_counter() - middle
     return step / len(truth), see / len(truth)
+
+
+def _done(network: Thawed) -> None:
+    """Wait: a GPU goes on while the program does."""
+    if network.device.type == "cuda":
+        torch.cuda.synchronize(network.device)
 
 
 def seconds_to_encode(engine: Engine, spec: Spec) -> float:

@@ -15,7 +15,7 @@ from headstart.backbones.libraries import anatomy
 from headstart.engines import open_engine
 from headstart.features.pipeline import read
 from headstart.finetune.augment import looks
-from headstart.finetune.pace import Cost, Plan, seconds_to_encode, seconds_to_train
+from headstart.finetune.pace import Cost, Plan, seconds_to_encode, seconds_to_train, views_within
 from headstart.finetune.thawed import Start, Thawed
 from headstart.finetune.tune import MIRRORED, SHARE, Asked, shares_of, usual_views
 from headstart.finetune.views import need
@@ -23,7 +23,7 @@ from headstart.finetune.wish import Material, Promise
 from headstart.heads._cross_validate import OUTER_FOLDS
 from headstart.values import Spec
 
-PICTURES = 8  # of each step; enough for a second or two where all stages are trained
+PICTURES = 16  # of each step: as many as a half of a batch has, two or three seconds where all are trained
 
 
 def promises(material: Material, asks: list[Asked]) -> list[Promise]:
@@ -40,12 +40,15 @@ def promises(material: Material, asks: list[Asked]) -> list[Promise]:
 def _promise(material: Material, asked: Asked, workers: int, encode: float) -> Promise:
     n, k = len(material.features), len(material.features.classes)
     views = usual_views(asked)
-    network = Thawed(material.spec, asked.stages, _blank(material.spec, k))
+    network = Thawed(material.spec, asked.stages, _blank(material.spec, k), material.device)
     step, see = _seconds_to_train(network, k)
     cost = _cost(n, len(material.val), n + material.besides, network, (step, see, encode))
     look = _seconds_to_look(material, asked, views) / (views * workers)
+    view = look + encode * _share_below(material.spec, asked.stages)
+    if math.isfinite(asked.budget_s):
+        views = views_within(asked.budget_s, view, n, views)
     mirrored = 0 if asked.policy == "none" or network.learns_statistics else 2 * min(MIRRORED, cost.val)
-    prepare = (n * views + mirrored) * (look + encode * _share_below(material.spec, asked.stages))
+    prepare = (n * views + mirrored) * view
     plan = Plan(asked.recipe.epochs, again=not len(material.val))
     if math.isfinite(asked.budget_s):
         plan = cost.plan(asked.budget_s - prepare, plan.epochs)

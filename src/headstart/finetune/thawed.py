@@ -37,12 +37,16 @@ class Start:
 
 @final
 class Thawed(nn.Module):
-    """Views [b, width] to logits [b, k], through the stages from `stages` on. Below them nothing is held."""
+    """Views [b, width] to logits [b, k], through the stages from `stages` on. Below them nothing is held.
+
+    On `cuda` it lies there, and is trained in bfloat16 (autocast) where the chip computes in it; on any other
+    device of the engines on the CPU. Views may lie anywhere, logits come where the network is.
+    """
 
     mean: torch.Tensor
     scale: torch.Tensor
 
-    def __init__(self, spec: Spec, stages: int, start: Start) -> None:
+    def __init__(self, spec: Spec, stages: int, start: Start, device: str = "cpu") -> None:
         super().__init__()
         self.chain = load(spec)
         self.stages, self.dim, self._first = stages, spec.dim, start.first
@@ -59,10 +63,17 @@ class Thawed(nn.Module):
         self._side = spec.preprocess.size_px
         self.pooled_width, self.map_shape = _below(self.chain, stages, self._side)
         self.eval()
+        self.to(place(device))
+        self.is_halved = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
         self._trained = self._parts()
         for _, group in self._trained:
             for own in group:
                 own.requires_grad_(True)  # noqa: FBT003
+
+    @property
+    def device(self) -> torch.device:
+        """Where it lies."""
+        return self.weight.device
 
     @property
     def width(self) -> int:
@@ -81,6 +92,7 @@ class Thawed(nn.Module):
 
     def features(self, views: torch.Tensor) -> torch.Tensor:
         """Features of every depth [b, d], in the order of `Spec.depths`."""
+        views = views.to(self.device, non_blocking=True)
         if self.stages:
             found = [views[:, : self.pooled_width].float()]
             x = views[:, self.pooled_width :].float().reshape(len(views), *self.map_shape)
@@ -126,7 +138,7 @@ class Thawed(nn.Module):
         """All tensors of the network under its library's names, as arrays: a file of weights."""
         (whole,) = self.chain.whole
         return {
-            name: np.ascontiguousarray(own.detach().numpy())
+            name: np.ascontiguousarray(own.detach().cpu().numpy())
             for name, own in whole.state_dict().items()
             if own.ndim  # counters of steps tell nothing and have no shape
         }
@@ -152,6 +164,11 @@ class Thawed(nn.Module):
             stem = [own for own in self.chain.stem.parameters() if id(own) not in in_stages]
             found.insert(0, ("stem", stem))
         return [(name, own) for name, own in found if own]
+
+
+def place(device: str) -> torch.device:
+    """Where a network is trained whose pictures are encoded on `device`."""
+    return torch.device(device if device.startswith("cuda") else "cpu")
 
 
 def _below(chain: Chain, stages: int, side: int) -> tuple[int, tuple[int, ...]]:

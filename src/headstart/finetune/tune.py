@@ -26,15 +26,15 @@ from headstart.data.split import folds as deal_folds
 from headstart.engines import open_engine
 from headstart.errors import TooFewExamples
 from headstart.evaluate import Strangeness, nll, paired, reference_rows, softmax, strangeness, temperature
-from headstart.features.extract import extract
+from headstart.features.extract import extract, quiet
 from headstart.files import make_cache_folder, write_whole
 from headstart.finetune import loop
 from headstart.finetune.loop import FROM_SCRATCH, PRETRAINED, Recipe
-from headstart.finetune.pace import Cost, seconds_to_encode, seconds_to_train
+from headstart.finetune.pace import Cost, seconds_to_encode, seconds_to_train, views_within
 from headstart.finetune.thawed import Start, Thawed
 from headstart.finetune.views import RULES as VIEW_RULES
 from headstart.finetune.views import Looks, Views, keep, lacking, room, seen_once
-from headstart.finetune.wish import Epoch, Material, Policy, trained
+from headstart.finetune.wish import Epoch, Material, Policy, in_fold, trained
 from headstart.heads import one_thread_each
 from headstart.heads._choose import Fitted, Trial, choose
 from headstart.heads._inputs import Inputs
@@ -181,6 +181,8 @@ def attempt(material: Material, asked: Asked, budget_s: float = math.inf) -> Att
     begin = time.perf_counter()
     ground = _ground(material, asked)
     asked, plan, looks = ground.asked, ground.plan, ground.looks
+    if "views" not in plan and math.isfinite(budget_s):
+        ground = replace(ground, looks=(looks := _in_time(material, ground, budget_s)))
     _plan(ground.folder, plan | {"views": looks.views})
     views = _views(material, asked, ground.network, looks)
     epochs, again = plan.get("epochs", asked.recipe.epochs), bool(plan.get("again", asked.again))
@@ -231,7 +233,7 @@ def _ground(material: Material, asked: Asked) -> _Ground:
     features = material.features.take(train)
     frozen = choose(features, head=asked.head, seed=asked.seed)
     start = _start(material.spec, _linear(features, frozen))
-    network = Thawed(material.spec, asked.stages, start)
+    network = Thawed(material.spec, asked.stages, start, material.device)
     folder = _folder(material, asked, train, val, start)
     plan = _planned(folder)
     looks = _looks(material, asked, network, val, plan.get("views", usual_views(asked)))
@@ -292,7 +294,7 @@ def finish(material: Material, fitted: Fitted, tried: Attempt) -> Tuned:
     base = fitted if asked.again else choose(features.take(train), head=asked.head, seed=asked.seed)
     base = _linear(features.take(rows), base)
     start = _start(material.spec, base)
-    network = Thawed(material.spec, asked.stages, start)
+    network = Thawed(material.spec, asked.stages, start, material.device)
     origin = {name: own.detach().clone() for name, own in network.state().items()}
     state = tried.state if tried.best else origin
     if asked.again and tried.best:
@@ -309,7 +311,8 @@ def finish(material: Material, fitted: Fitted, tried: Attempt) -> Tuned:
     spec = with_bytes(material.spec, _file(network, seen))
     first, mean, scale = start.first, start.mean, start.scale
     inputs = Inputs(first, material.spec.depths[-1].stop, mean, scale)
-    head = Logistic(network.weight.detach().numpy().copy(), network.bias.detach().numpy().copy())
+    weight, bias = (own.detach().cpu().numpy().copy() for own in (network.weight, network.bias))
+    head = Logistic(weight, bias)
     right = float((tried.probabilities.argmax(1) == tried.truth).mean())
     loss = nll(tried.truth, tried.probabilities)
     best = Trial("logistic", base.best.depths, base.best.penalty, tried.temperature, loss, right)
@@ -382,6 +385,21 @@ def _looks(material: Material, asked: Asked, network: Thawed, val: Ints, views: 
     return found
 
 
+def _in_time(material: Material, ground: _Ground, budget_s: float) -> Looks:
+    """Fewer views, where making them would take more than their share of the budget."""
+    looks = ground.looks
+    if looks.views == 1:
+        return looks
+    rows = np.linspace(0, len(material.files) - 1, PACED).astype(int).tolist()
+    taken = 0.0
+    for some in (rows[:2], rows[2:]):  # the first may have to convert a network
+        begin = time.perf_counter()
+        _views(replace(material.take(np.array(some)), on_step=quiet), ground.asked, ground.network, looks)
+        taken = time.perf_counter() - begin
+    each = taken / (len(rows) - 2) / looks.views
+    return replace(looks, views=views_within(budget_s, each, len(material.files), looks.views))
+
+
 def _survives_mirror(material: Material, asked: Asked, network: Thawed, val: Ints) -> bool:
     """Whether the frozen network still recognises mirrored pictures; from scratch nobody can tell yet."""
     if is_scratch(material.spec):
@@ -395,7 +413,7 @@ def _survives_mirror(material: Material, asked: Asked, network: Thawed, val: Int
         )  # fmt: skip
         with torch.no_grad():
             blocks = [network(torch.from_numpy(seen[at : at + 16])) for at in range(0, len(seen), 16)]
-        said = torch.cat(blocks).numpy().argmax(1)
+        said = torch.cat(blocks).cpu().numpy().argmax(1)
         wrong.append(float((said != material.features.y[some]).mean()))
     return wrong[1] - wrong[0] <= HARMED
 
@@ -465,7 +483,7 @@ def shares_of(network: Thawed) -> tuple[float, ...]:
 
 
 def _between(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor], share: float) -> dict[str, torch.Tensor]:
-    return {name: torch.lerp(own, b[name], share) for name, own in a.items()}
+    return {name: torch.lerp(own, b[name].to(own.device), share) for name, own in a.items()}
 
 
 def _unseen(network: Thawed, views: Views, features: Features, train: Ints, val: Ints) -> Strangeness:
@@ -500,7 +518,7 @@ def fitting(
     folds = itertools.count(1)
 
     def fit(rows: Ints) -> Callable[[Ints], Doubles]:
-        own = replace(material.take(rows), on_epoch=loop.in_fold(material.on_epoch, next(folds)))
+        own = replace(material.take(rows), on_epoch=in_fold(material.on_epoch, next(folds)))
         fitted = choose(own.features, head=asked.head, seed=asked.seed)
         tried = attempt(own, asked, budget_s)
         if not tried.best and not is_scratch(material.spec):  # as the model itself would, it stays frozen

@@ -64,6 +64,15 @@ def silent(_epoch: Epoch | Promise | Halt, _of: int) -> None:
     """Tell nobody."""
 
 
+def in_fold(told: OnEpoch, fold: int) -> OnEpoch:
+    """Tell which fold of cross-validation the epochs belong to; 0: to none."""
+
+    def tell(epoch: Epoch | Promise | Halt, of: int) -> None:
+        told(replace(epoch, fold=fold) if isinstance(epoch, Epoch) else epoch, of)
+
+    return tell
+
+
 @dataclass(frozen=True)
 class Wish:
     """What the user asked of tuning."""
