@@ -17,20 +17,21 @@ from headstart.features.pipeline import read
 from headstart.finetune.augment import looks
 from headstart.finetune.pace import Cost, Plan, seconds_to_encode, seconds_to_train, views_within
 from headstart.finetune.thawed import Start, Thawed
-from headstart.finetune.tune import MIRRORED, SHARE, Asked, shares_of, usual_views
+from headstart.finetune.tune import MIRRORED, PACED, SHARE, Asked, shares_of, usual_views
 from headstart.finetune.views import need
 from headstart.finetune.wish import Material, Promise
 from headstart.heads._cross_validate import OUTER_FOLDS
 from headstart.values import Spec
 
-PICTURES = 16  # of each step: as many as a half of a batch has, two or three seconds where all are trained
+LOOKED = 8  # pictures that show how fast looks are made
+TYPICAL = 0.7  # of its epochs are those up to the best, on average (benchmarks/tuning.py)
 
 
 def promises(material: Material, asks: list[Asked]) -> list[Promise]:
     """For each training that may be begun, in order: epochs, seconds until it is judged, and in all.
 
-    With a budget, so many epochs are promised as will fit into it. In all: with the second training, the
-    features, and where there is no test part with cross-validation.
+    With a budget, so many epochs are promised as will fit into it. In all: with the second training, of
+    as many epochs as are usually best, the features, and where there is no test part with cross-validation.
     """
     engine = open_engine(material.spec, material.device)
     encode = seconds_to_encode(engine, material.spec)
@@ -53,7 +54,7 @@ def _promise(material: Material, asked: Asked, workers: int, encode: float) -> P
     if math.isfinite(asked.budget_s):
         plan = cost.plan(asked.budget_s - prepare, plan.epochs)
     judged = prepare + cost.judged(plan.epochs)
-    whole = judged + cost.after(plan)
+    whole = judged + _after(cost, plan)
     if material.crossed:
         whole += OUTER_FOLDS * _fold(n - len(material.val), network, asked, plan, (step, see, encode))
     disk = need(network.width, network.dtype, n, views)
@@ -73,7 +74,12 @@ def _fold(n: int, network: Thawed, asked: Asked, plan: Plan, pace: tuple[float, 
     if math.isfinite(asked.budget_s):
         once = cost if plan.again else replace(cost, again=0)
         plan = once.plan(asked.budget_s / OUTER_FOLDS, plan.epochs)
-    return cost.judged(plan.epochs) + cost.after(plan)
+    return cost.judged(plan.epochs) + _after(cost, plan)
+
+
+def _after(cost: Cost, plan: Plan) -> float:
+    """Seconds from its judgement on, as they usually are: a budget reserves what they are at most."""
+    return cost.after(plan._replace(epochs=max(1, round(TYPICAL * plan.epochs))))
 
 
 def _blank(spec: Spec, k: int) -> Start:
@@ -94,7 +100,7 @@ def _share_below(spec: Spec, stages: int) -> float:
 
 def _seconds_to_look(material: Material, asked: Asked, views: int) -> float:
     """Of all views of one picture, on one thread."""
-    rows = np.linspace(0, len(material.files) - 1, PICTURES).astype(int)
+    rows = np.linspace(0, len(material.files) - 1, LOOKED).astype(int)
     begin = time.perf_counter()
     for row in rows:
         looks(
@@ -108,7 +114,7 @@ def _seconds_to_train(network: Thawed, k: int) -> tuple[float, float]:
     """Of one picture, on noise: in a training step, and in judging."""
     dice = np.random.default_rng(0)
     if network.stages:
-        seen = torch.from_numpy(dice.normal(size=(PICTURES, network.width)).astype(network.dtype))
+        seen = torch.from_numpy(dice.normal(size=(PACED, network.width)).astype(network.dtype))
     else:
-        seen = torch.from_numpy(dice.integers(0, 256, (PICTURES, network.width), dtype=np.uint8))
-    return seconds_to_train(network, lambda: seen, torch.from_numpy(dice.integers(0, k, PICTURES)))
+        seen = torch.from_numpy(dice.integers(0, 256, (PACED, network.width), dtype=np.uint8))
+    return seconds_to_train(network, lambda: seen, torch.from_numpy(dice.integers(0, k, PACED)))

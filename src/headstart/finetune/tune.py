@@ -50,7 +50,7 @@ GROUPS = 5  # kept for judging at least: fewer show no spread
 WORTH_CONVERTING = 300  # pictures from which the fast engine's conversion pays
 MIRRORED = 200  # pictures on which it is tried whether mirrored ones are still recognised
 HARMED = 0.05  # of them more wrong than before are too many
-PACED = 32  # pictures of the steps that show how fast training is
+PACED = 32  # pictures of the steps that show how fast training is: a batch
 PLAN = "plan.json"
 LINEAR = ("lda", "ridge", "logistic")
 
