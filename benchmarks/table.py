@@ -25,7 +25,7 @@ HEADLINES = (  # how claims begin that stand in the README: every promise, and w
     "train, ", "extraction, ", "second train", "predict of one picture, process",
     "train on 60,000 pictures, peak", "mean test accuracy", "head and depths", "test accuracy from 4",
     "test accuracy from 16", "fine-tuning the last stage, an epoch", "fine-tuning all stages, an epoch",
-    "--tune auto", "test accuracy on CIFAR-10 from 2000",
+    "--tune auto", "--tune: farthest", "test accuracy on CIFAR-10 from 2000",
     "sets on which", "backbone chosen", "far unknowns told (background)", "near unknowns",
     "sets asked to hold the truth in 95", "calibration error", "planted label errors", "report, trust",
     "area of the deletion curve by which heat maps beat centre",
