@@ -15,6 +15,7 @@ from headstart.cli import group
 from headstart.engines import open_engine
 from headstart.errors import Misuse
 from headstart.evaluate import paired, paired_accuracy
+from headstart.finetune.wish import Epoch
 from headstart.look import Look, look_with, scan_all
 from headstart.values import Features, Split
 
@@ -194,7 +195,15 @@ def test_names_of_rungs() -> None:
 @pytest.mark.slow
 def test_without_a_test_part_all_are_judged_out_of_fold(tmp_path: Path) -> None:
     folder = make.folder(tmp_path / "few", {"red": 30, "green": 30}, jitter=30)
-    found = ladder.compare(folder, names=("scratch:small-cnn?width=8",), rungs=("majority", "linear", "all"))
+    told: list[object] = []
+    found = ladder.compare(
+        folder,
+        names=("scratch:small-cnn?width=8",),
+        rungs=("majority", "linear", "all"),
+        budget_s=10,
+        on_epoch=lambda one, _of: told.append(one),
+    )
+    assert len({one.fold for one in told if isinstance(one, Epoch)} - {0}) == 5
     assert [one.name for one in found.ladder.rungs] == ["majority", "linear", "all"]
     assert {one.n for one in found.ladder.rungs} == {60}
     assert found.data["test"] == 0
@@ -209,7 +218,9 @@ def test_trained_rungs_stand_on_the_ladder_beside_the_others(
     names = ("majority", "last", "scratch")
     spec = backbones.spec("scratch:small-cnn?width=4")
     seen = look_with(spec, open_engine(spec), scan_all(make.parted(tmp_path_factory.getbasetemp()), None))
-    found = ladder.ladder(spec, seen, split, names, budget_s=2)
+    told: list[object] = []
+    found = ladder.ladder(spec, seen, split, names, budget_s=2, on_epoch=lambda one, _of: told.append(one))
+    assert {one.fold for one in told if isinstance(one, Epoch)} == {0}  # there is a test part: no folds
     assert [one.name for one in found.rungs] == list(names)
     assert not found.left_out
     assert {one.n for one in found.rungs} == {len(split.rows("test"))}

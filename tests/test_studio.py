@@ -1657,3 +1657,12 @@ def test_the_page_asks_nobody_else_and_writes_no_html() -> None:
             file.name
         )
     assert {file.name for file in PAGE.iterdir()} == ASSETS | {"index.html"}
+
+
+def test_a_cancelled_training_makes_no_half_model() -> None:
+    """On the command line an interrupt leaves the best so far; in the studio nobody waits for it."""
+    from headstart.finetune.wish import Halt
+    from headstart.studio.work import _epoch
+
+    with pytest.raises(KeyboardInterrupt):
+        _epoch(Halt(), 0)

@@ -390,11 +390,11 @@ def _in_time(material: Material, ground: _Ground, budget_s: float) -> Looks:
     looks = ground.looks
     if looks.views == 1:
         return looks
-    rows = np.linspace(0, len(material.files) - 1, PACED).astype(int).tolist()
+    rows = np.unique(np.linspace(0, len(material.files) - 1, PACED).astype(int))
     taken = 0.0
     for some in (rows[:2], rows[2:]):  # the first may have to convert a network
         begin = time.perf_counter()
-        _views(replace(material.take(np.array(some)), on_step=quiet), ground.asked, ground.network, looks)
+        _views(replace(material.take(some), on_step=quiet), ground.asked, ground.network, looks)
         taken = time.perf_counter() - begin
     each = taken / (len(rows) - 2) / looks.views
     return replace(looks, views=views_within(budget_s, each, len(material.files), looks.views))
