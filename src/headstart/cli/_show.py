@@ -65,7 +65,7 @@ def epochs() -> Iterator[Callable[[Any, int], None]]:
         from headstart.finetune.wish import Halt, Promise
 
         if isinstance(epoch, Halt):
-            sys.stderr.write("\ninterrupted: the best network so far becomes the model; again to skip that\n")
+            sys.stderr.write("\ninterrupted: looking for the best that was judged; again to stop at once\n")
             return
         if isinstance(epoch, Promise):
             until, whole, disk = long(epoch.seconds), long(epoch.whole_s), size(epoch.disk_bytes)

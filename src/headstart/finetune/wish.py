@@ -54,7 +54,7 @@ class Promise:
 
 @dataclass(frozen=True)
 class Halt:
-    """Training was interrupted: what was judged so far is being made into a model."""
+    """Training was interrupted: what was judged so far, if anything, is being made into a model."""
 
 
 OnEpoch = Callable[[Epoch | Promise | Halt, int], None]  # what came of it or will, and of how many epochs
