@@ -62,7 +62,8 @@ def measure(asked: Options) -> Iterator[Result]:
                 )  # fmt: skip
     yield Result(
         "--tune auto more accurate than fastai's fine_tune in the same time, mean", float(np.mean(gains)),
-        "points", Bound(">", 0), len(gains), 1, _harness.ends(gains), {},
+        "points", Bound(">", 0), len(gains), 1, _harness.ends(gains),
+        {"sets": names, "minutes": [budget / 60 for budget in budgets]},
     )  # fmt: skip
 
 
