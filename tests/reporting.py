@@ -2,6 +2,7 @@
 
 import io
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -64,6 +65,7 @@ def material(
         infos={classes[0]: ClassInfo("", url)},
         backbone=backbones.spec(backbones.DEFAULT),
         known=known,
+        counts=Counter(known.values()),
         judged=tuple(judged),
         confusion=confusion(truth, probabilities.argmax(1), len(classes)),
         silence="",
@@ -208,6 +210,7 @@ def trusted(classes: Sequence[str], paths: Sequence[str]) -> dict[str, Any]:
             ],
             "ahead": [{"n": 960, "accuracy": reached(960), "interval": [0.96, 0.99]}],
             "per_class": {name: [{"n": n, "recall": 0.9} for n in steps] for name in classes},
+            "verdict": "More pictures would help.",
         },
         "weak": [
             {"what": "dark pictures", "n": 40, "accuracy": 0.7, "accuracy_ci95": [0.55, 0.82], "rest": 0.97,

@@ -109,6 +109,22 @@ def test_the_pieces_are_the_network(library: str, name: str, stages: int) -> Non
     assert owned >= {id(one) for key, one in model.named_parameters() if "aux" not in key.lower()}
 
 
+@pytest.mark.parametrize(
+    ("name", "token"), [("vit_tiny_patch16_224", 1), ("vit_little_patch16_reg4_gap_256", 0)]
+)
+def test_features_of_a_transformer_are_its_class_token_and_patches_and_no_register(
+    name: str, token: int
+) -> None:
+    torch.manual_seed(0)
+    model = architecture("timm", name).eval()
+    picture = torch.randn(1, 3, *model.patch_embed.img_size)
+    with torch.no_grad():
+        seen = model.forward_features(picture)
+        found = chain(model, picture).features(picture)
+    patches = seen[:, model.num_prefix_tokens :].mean(1)
+    assert torch.equal(found, torch.cat([seen[:, 0], patches], 1) if token else patches)
+
+
 def test_a_variant_that_is_made_otherwise_is_one_piece_and_never_wrong() -> None:
     model = architecture("timm", "resnet18").eval()
     model.layer4.register_forward_hook(lambda _module, _inputs, output: output + 1)  # still the same pieces

@@ -563,6 +563,34 @@ def test_mcnemar_of_many_pictures_and_of_no_difference() -> None:
     assert mcnemar(a, a) == 1.0
 
 
+def test_pictures_of_a_group_are_one_toss_of_mcnemar() -> None:
+    rng = np.random.default_rng(1)
+    a, b = rng.random(60) < 0.9, rng.random(60) < 0.6
+    assert mcnemar(a, b, np.arange(60)) == mcnemar(a, b)
+    frames = np.repeat(np.arange(60), 20)
+    assert mcnemar(a[frames], b[frames], frames) == pytest.approx(mcnemar(a, b))
+    assert mcnemar(a[frames], b[frames]) < mcnemar(a, b) / 1000  # frames taken for pictures
+    torn = np.array([True, False, True, False]), np.array([False, True, False, True])
+    assert mcnemar(*torn, np.array([0, 0, 1, 1])) == 1.0  # a group in which both won once says nothing
+
+
+def test_the_interval_of_a_class_knows_of_groups() -> None:
+    y = np.repeat([0, 1], 60)
+    rng = np.random.default_rng(0)
+    right = np.repeat(rng.random(6) < 0.5, 20)
+    said = np.where(right, y, 1 - y)
+    probabilities = np.eye(2)[said]
+    groups = np.repeat(np.arange(6), 20)
+    for own in (None, groups):
+        found = judge(y, probabilities, ("a", "b"), own).per_class
+        for label, name in enumerate("ab"):
+            rows = y == label
+            wanted = accuracy_interval(right[rows], None if own is None else own[rows])
+            assert found[name].recall_ci95 == wanted
+    more = judge(y, np.eye(3)[said], ("a", "b", "c")).per_class
+    assert more["c"].recall_ci95 == (0.0, 1.0)
+
+
 def test_mcnemar_seldom_cries_wolf() -> None:
     rng = np.random.default_rng(0)
     fair = [mcnemar(rng.random(200) < 0.8, rng.random(200) < 0.8) < 0.05 for _ in range(1000)]

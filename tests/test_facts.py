@@ -215,3 +215,18 @@ def test_other_size_and_quality_of_one_class_are_found_in_files(tmp_path: Path) 
     assert found["dimensions"]
     assert found["compression"]
     assert "format" not in found, "all are JPEG: nothing to tell"
+
+
+def test_forty_pictures_are_enough_for_what_tells_all() -> None:
+    """And a fact that tells most, but may be the subject, is no shortcut."""
+    rng = np.random.default_rng(0)
+    n, y = 40, np.arange(40) % 2
+    for share, found in ((1.0, True), (0.85, False)):
+        facts_of = random_facts(rng, n)
+        tells = rng.permutation(n) < share * n
+        facts_of.values[:, NAMES.index("red")] = np.where(tells, y, 1 - y)
+        for other in ("green", "blue"):
+            facts_of.values[:, NAMES.index(other)] = 0
+        told = {one.fact: one for one in shortcuts.find(features(y, np.arange(n)), facts_of)}
+        assert told["mean colour"].found == found, told["mean colour"].told
+        assert not told["border"].found

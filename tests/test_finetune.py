@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import make
 import numpy as np
@@ -30,7 +30,7 @@ from headstart.finetune.thawed import Start, Thawed, fold
 from headstart.finetune.tune import Asked, Attempt, attempt, finish, stages_below
 from headstart.finetune.views import Looks, Views, keep
 from headstart.finetune.watch import watch
-from headstart.finetune.wish import Epoch, Halt, Material, Promise, Wish, wish
+from headstart.finetune.wish import Epoch, Halt, Material, Promise, Wish, silent, wish
 from headstart.heads._choose import choose
 from headstart.look import look_with, scan_all
 from headstart.model.folder import load as load_model
@@ -437,6 +437,82 @@ def test_too_few_to_judge_are_named_before_anything_is_trained(learnt: Material)
     assert climbing.check(replace(few(learnt, 20), crossed=True), named, 0) == ""
 
 
+def test_where_judging_leaves_nothing_to_choose_a_head_by_nothing_is_trained(learnt: Material) -> None:
+    """Every class has two groups: one judges, and of the other alone nothing can be held out."""
+    n = 60
+    y = np.arange(n) % 6
+    own = replace(learnt.features, classes=tuple("abcdef")).take(np.arange(n))
+    own = replace(own, y=y, groups=y * 2 + (np.arange(n) >= n // 2))
+    pairs = replace(learnt, features=own, files=learnt.files[:n])
+    with pytest.raises(TooFewExamples, match="to tune on beside those that judge"):
+        climbing.check(pairs, Wish("last", None, None, None, float("inf")), 0)
+    found = climb(pairs, choose(own), Wish("auto", None, None, None, float("inf")), 0)
+    assert (found.depth, found.to_json()) == ("never", [])
+
+
+def test_the_users_val_part_takes_nothing_from_the_folds(
+    learnt: Material, tried: Attempt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It judges none of them: each trains as a whole training does, twice, on as many views."""
+    asked: list[Asked] = []
+    monkeypatch.setattr(climbing, "fitting", lambda _train, own, _budget: asked.append(own))
+    monkeypatch.setattr(climbing, "cross_validate", lambda *_args, **_more: None)
+    epochs = replace(SHORT, epochs=1)  # as a budget had planned it
+    once = replace(tried, asked=replace(tried.asked, again=False, recipe=epochs, policy="light"),
+                   looks=Looks("light", 4, mirror=False))  # fmt: skip
+    for val, again in ((np.arange(0, 70, 5), True), (np.zeros(0, np.int64), False)):
+        climbing.Climb(replace(learnt, val=val, crossed=True), (once,), (), once, None, "").cross_validated(0)
+        assert asked[-1].again == again
+        assert tune.usual_views(asked[-1]) == 4
+
+
+def test_one_epoch_of_few_pictures_is_trained(learnt: Material) -> None:
+    one = replace(SHORT, epochs=1, batch=200)
+    network = Thawed(learnt.spec, 2, start_of(learnt))
+    views = whole_views(learnt, network)
+    before = {name: own.clone() for name, own in network.state().items()}
+    rows = np.arange(len(learnt.features))
+    course = loop.run(
+        network, views, learnt.features.y, rows, one, seed=0, val=rows[:0], stop_after=1,
+        kept=cache_folder() / "one-epoch.safetensors", on_epoch=silent,
+    )  # fmt: skip
+    assert course.epochs[0].rate > 0
+    assert all(not torch.equal(own, before[name]) for name, own in course.state.items() if "weight" in name)
+    asks = climbing.asked_for(learnt, Wish("1", None, "strong", 1, float("inf")), 0)
+    assert [tune.usual_views(own) for own in asks] == [2]  # else --augment would be as none
+
+
+def test_a_second_command_finds_kept_views_and_is_not_deceived(
+    learnt: Material, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is kept is made in no time; the pace is that of what is missing, and that alone counts."""
+    asked = Asked(1, "light", replace(SHORT, epochs=9), seed=21, budget_s=1.0)
+    ground = tune._ground(learnt, asked)
+    ground = replace(ground, looks=replace(ground.looks, policy="strong", mirror=False))
+    made: list[int] = []
+    real = tune._views
+
+    def slowly(own: Material, *rest: Any) -> Views:
+        made.append(len(own.files))
+        return real(own, *rest)
+
+    monkeypatch.setattr(tune, "_views", slowly)
+    first = tune._in_time(learnt, ground, 1e-6)
+    assert first.views == 1
+    kept = [tune._in_time(learnt, ground, 1e-6).views for _ in range(2)]
+    assert kept == [1, 4]  # of 72 pictures 8 are missing after the first of these, none after the other
+    assert made == [2, 30, 2, 30, 2, 6]
+
+
+def test_a_continued_training_took_as_long_as_all_its_runs(learnt: Material) -> None:
+    asked = Asked(2, "none", replace(SHORT, epochs=2), seed=33)
+    first = attempt(learnt, asked)
+    again = attempt(learnt, asked)
+    assert again.seconds >= sum(one.seconds for one in first.epochs)
+    assert again.heads == first.heads
+    assert first.to_json()["start_head"] in tune.LINEAR
+
+
 def test_pictures_of_one_class_judge_nothing(learnt: Material) -> None:
     one_class = np.flatnonzero(learnt.features.y == 0)[:10]
     with pytest.raises(TooFewExamples, match="of two classes or more"):
@@ -514,7 +590,7 @@ def test_a_budget_shortens_training_and_stays_when_continued(learnt: Material) -
     more = attempt(learnt, Asked(1, "light", replace(recipe, epochs=2), seed=5, budget_s=60.0), budget_s=60.0)
     assert more.asked.recipe.epochs == 2  # another budget is another plan
     assert more.asked.again
-    assert more.looks.views == 2  # 60 s are enough
+    assert more.looks.views == 4  # 60 s are enough
 
 
 def test_where_the_budget_is_too_short_to_train_twice_what_was_judged_ships(learnt: Material) -> None:
@@ -764,6 +840,9 @@ def test_what_training_will_take_is_counted_from_its_steps(
     assert told.whole_s - told.seconds == n * 100.0 + again * n * 3.0
     (tested,) = promise.promises(replace(learnt, besides=9), [asked])
     assert tested.whole_s - told.whole_s == 9 * 100.0  # the test part is encoded as well
+    network = Thawed(learnt.spec, 0, start_of(learnt))
+    states = 2 * 4 * sum(own.nbytes for own in network.state().values())
+    assert told.disk_bytes == states + n * (network.width + 4)
     (brought,) = promise.promises(replace(learnt, val=np.arange(val)), [asked])
     assert brought.seconds == told.seconds
     assert brought.whole_s - brought.seconds == n * 100.0  # what was judged ships
@@ -774,6 +853,9 @@ def test_what_training_will_take_is_counted_from_its_steps(
     held = round(tune.SHARE * fold)
     each = SHORT.epochs * (3.0 * (fold - held) + held) + fold + shares * held + again * fold * 3.0
     assert alone.whole_s - told.whole_s == 5 * (each + n // 5 * 100.0)
+    assert alone.disk_bytes - told.disk_bytes == 5 * states
+    (own,) = promise.promises(replace(learnt, val=np.arange(val), crossed=True), [asked])
+    assert own.whole_s - brought.whole_s > 4 * SHORT.epochs * 3.0 * (n - val) * 0.8 * 0.8 * 2  # twice a fold
     one_epoch = replace(asked, recipe=replace(SHORT, epochs=1))
     (least,) = promise.promises(learnt, [one_epoch])
     two = replace(asked, recipe=replace(SHORT, epochs=2), budget_s=least.whole_s + 0.5)
@@ -816,6 +898,15 @@ def test_a_depth_named_is_the_depth_trained(learnt: Material) -> None:
 # -- the whole road ---------------------------------------------------------------------------------------
 
 
+def test_from_nothing_there_is_no_head_to_choose(tmp_path: Path, photos: Path) -> None:
+    with pytest.raises(Misuse, match=r"--head lda: scratch:small-cnn.* starts from nothing, its head"):
+        train(photos, out=tmp_path / "one", backbone="scratch:small-cnn?width=8", head="lda")
+    frozen = train(
+        photos, out=tmp_path / "two", backbone="scratch:small-cnn?width=8", head="lda", tune="never"
+    )
+    assert frozen.report["head"] == "lda"
+
+
 def test_from_files_to_a_model_that_carries_its_network(tmp_path: Path, photos: Path) -> None:
     """Trained from nothing, saved, moved to a machine that never saw it, reused as a source, tuned again."""
     model = train(
@@ -825,6 +916,8 @@ def test_from_files_to_a_model_that_carries_its_network(tmp_path: Path, photos: 
     assert model.report["cv"]["n"] == 72
     (rung,) = model.report["tuning"]
     assert rung["taken"]
+    assert rung["start_head"] == "zero"
+    assert model.report["choice"]["depths"] == "last"
     assert len(rung["epochs"]) == 3
     weights_file(model.backbone).unlink()
     moved = load_model(shutil.copytree(tmp_path / "one", tmp_path / "moved"))

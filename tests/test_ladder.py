@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from headstart import backbones, ladder, race
 from headstart.cli import group
 from headstart.engines import open_engine
-from headstart.errors import Misuse
+from headstart.errors import Misuse, NotFinite, OutputError, StoreError, TooFewExamples
 from headstart.evaluate import paired, paired_accuracy
 from headstart.finetune.wish import Epoch
 from headstart.look import Look, look_with, scan_all
@@ -167,6 +167,20 @@ def test_a_rung_that_cannot_be_judged_leaves_the_others(parted: tuple[Look, Spli
     assert found.left_out.keys() == {"source", "last", "all"}
     assert "random weights" in found.left_out["source"]
     assert "no stages" in found.left_out["last"]
+
+
+@pytest.mark.parametrize("error", [NotFinite, StoreError, OutputError, TooFewExamples])
+def test_a_rung_that_fails_costs_none_of_the_others(
+    parted: tuple[Look, Split], monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def fails(_features: object, _rows: object) -> None:
+        raise error("the disk is full.")
+
+    monkeypatch.setattr(ladder, "_nearest", fails)
+    seen, split = parted
+    found = ladder.ladder(backbones.spec(backbones.DEFAULT), seen, split, ["majority", "nearest"])
+    assert [one.name for one in found.rungs] == ["majority"]
+    assert found.left_out == {"nearest": "the disk is full."}
 
 
 def test_a_fold_with_too_few_pictures_costs_its_rung_alone(tmp_path: Path) -> None:

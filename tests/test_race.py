@@ -584,3 +584,12 @@ def test_the_command_draws_it(enter: Any, photos: Path, tmp_path: Path) -> None:
     assert call(photos, "--plot", tmp_path / "race.svg").exit_code == 0
     root = parsed((tmp_path / "race.svg").read_text(encoding="utf-8"))
     assert len(root.getElementsByTagName("circle")) == 2
+
+
+def test_networks_too_small_to_count_are_raced_all_the_same(tmp_path: Path) -> None:
+    """Their multiply-adds are told as none: nothing is divided by that."""
+    folder = make.folder(tmp_path / "data", {"blue": 12, "green": 12})
+    names = ["scratch:small-cnn?width=1", "scratch:small-cnn?width=2"]
+    assert backbones.spec(names[0]).gmac == 0
+    found = ladder.compare(folder, names=names, rungs=["majority"])
+    assert len(found.candidates) == 2

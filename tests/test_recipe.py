@@ -301,7 +301,9 @@ def test_the_document_has_the_keys_of_the_contract(name: str, request: pytest.Fi
     assert 0 <= low <= score["accuracy"] <= high <= 1
     assert np.sum(score["confusion"]) == pytest.approx(score["n"], abs=1)
     assert sum(one["n"] for one in score["per_class"].values()) == score["n"]
-    assert all(one.keys() == {"precision", "recall", "f1", "n"} for one in score["per_class"].values())
+    assert all(
+        one.keys() == {"precision", "recall", "recall_ci95", "f1", "n"} for one in score["per_class"].values()
+    )
     assert report["seconds"]["total"] >= report["seconds"]["head"] >= 0
 
 

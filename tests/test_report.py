@@ -215,6 +215,9 @@ def test_a_section_stands_only_where_its_part_is_there() -> None:
     half = reporting.material()
     trust = dict.fromkeys(half.report["trust"]) | {"sets": half.report["trust"]["sets"]}
     found = Seen(render(replace(half, report=half.report | {"trust": trust}))).ids()
+    assert found & PARTS_OF_TRUST == {"sets", "weak"}  # that too few were judged to look is told
+    trust = {"sets": trust["sets"]}
+    found = Seen(render(replace(half, report=half.report | {"trust": trust}))).ids()
     assert found & PARTS_OF_TRUST == {"sets"}
 
 
@@ -236,7 +239,7 @@ def test_without_a_test_part_nothing_is_said_of_how_many_known_ones_are_unknown(
     assert "of 238 test pictures 2.5\xa0% were (1.1 to 5.4\xa0%)" in page
     of.report["trust"]["unknown"] |= {"rejected": None, "rejected_ci95": [0.0, 1.0], "n": 0}
     page = render(of).decode()
-    assert "2\xa0% are meant to be; without a test part nothing tells how many are." in page
+    assert "2\xa0% are meant to be; without test pictures that count, nothing tells how many are." in page
 
 
 def test_nothing_is_sent_to_a_person_where_all_answers_are_right_enough() -> None:
@@ -252,14 +255,50 @@ def test_nothing_is_sent_to_a_person_where_all_answers_are_right_enough() -> Non
     assert "Send the" not in page
 
 
+def test_sending_away_is_praised_only_where_it_brings_something() -> None:
+    of = reporting.material()
+    everything = {"min_confidence": 0.0, "kept": 1.0, "n": 60, "accuracy": 0.8, "accuracy_ci95": [0.7, 0.9],
+                  "reaches": None}  # fmt: skip
+    half = everything | {"min_confidence": 0.7, "kept": 0.5, "n": 30}
+    for accuracy, low, said in (
+        (0.8, 0.7, "no more often where it is sure"),
+        (0.86, 0.75, "this may be chance"),
+        (0.97, 0.9, "and the rest is right more often"),
+    ):
+        of.report["trust"]["abstain"] = [
+            everything,
+            half | {"accuracy": accuracy, "accuracy_ci95": [low, 1.0]},
+        ]
+        assert said in section_of(render(of), "abstain"), accuracy
+    six = everything | {"n": 6, "accuracy": 1.0, "accuracy_ci95": [0.6, 1.0]}
+    of.report["trust"]["abstain"] = [six]
+    said = section_of(render(of), "abstain")
+    assert "Too few pictures were judged" in said
+    assert "nothing has to be sent" not in said
+
+
+def test_what_was_not_looked_for_was_not_found() -> None:
+    of = reporting.material()
+    of.report["trust"]["weak"] = None
+    assert "too few to look for groups" in section_of(render(of), "weak")
+    of.report["trust"]["weak"] = []
+    assert "No group of pictures was found" in section_of(render(of), "weak")
+    of.report["trust"]["unknown"]["false_rejection"] = None
+    said = section_of(render(of), "unknown")
+    assert "too few to say how often" in said
+    assert "are meant to be" not in said
+
+
 def test_colours_are_no_trick_and_what_says_most_is_named() -> None:
     of = reporting.material()
     size, colour = of.report["trust"]["shortcuts"]
     assert 'class="note bad"' in section_of(render(of), "shortcuts")
     size |= {"found": False, "accuracy": 0.6}
-    colour |= {"accuracy": 0.85}
+    colour |= {"accuracy": 0.85, "accuracy_ci95": [0.3, 0.95]}
     said = section_of(render(of), "shortcuts")
     assert "Nothing gives the class away. The mean colour says most: 85.0\xa0% right from it alone" in said
+    colour |= {"accuracy_ci95": [colour["chance"] + 0.01, 0.95]}
+    assert "not nothing at all. The mean colour says most" in section_of(render(of), "shortcuts")
     assert "note" not in said
     colour |= {"found": True, "accuracy": 0.97}
     said = section_of(render(of), "shortcuts")
@@ -281,7 +320,11 @@ def test_suspects_say_how_many_were_examined_and_how_many_are_listed() -> None:
     assert "suspects.csv lists the first 3 of 7" in page
     assert "Judged by the frozen network" in page  # the material was tuned
     of.report["trust"]["suspects"] = doubt | {"rows": [], "found": 0}
+    assert "No single label of the 40 that were examined, out of 59 is clearly wrong" in render(of).decode()
+    of.report["trust"]["suspects"] = doubt | {"rows": [], "found": 0, "estimated": 0}
     assert "No label of the 40 that were examined, out of 59 looks wrong." in render(of).decode()
+    of.report["trust"]["suspects"] = doubt | {"estimated": 0}
+    assert "expects no wrong label" in section_of(render(of), "suspects")
     of.report["trust"]["suspects"] = doubt | {"rows": [], "examined": 0}
     assert "suspects" not in Seen(render(of)).ids()
 
@@ -322,13 +365,16 @@ def test_the_mistakes_that_are_shown_are_the_surest_ones() -> None:
 def test_what_was_decided_and_validated_is_told() -> None:
     of = reporting.material()
     val = of.report["test"] | {"n": 12, "accuracy": 0.75, "accuracy_ci95": [0.45, 0.93]}
-    told = of.report | {"val": val, "fixed": {"moved": 1, "dropped": 2, "kept": 0}}
+    told = of.report | {"val": val, "fixed": {"moved": 1, "dropped": 2, "kept": 0, "judges": 2}}
     page = render(replace(of, report=told)).decode()
     assert (
         "On the 12 pictures of the validation part it is right on 75.0\xa0% (45.0 to 93.0\xa0%); they said"
         in page
     )
     assert "Your decisions: 1 label moved, 2 pictures dropped, 0 labels kept." in page
+    assert "2 pictures that judge it, or might, were moved or dropped by hand" in page
+    quiet = told | {"fixed": {"moved": 1, "dropped": 0, "kept": 0, "judges": 0}}
+    assert "flatters" not in section_of(render(replace(of, report=quiet)), "verdict")
     assert "Your decisions" not in render(of).decode()
 
 
@@ -799,6 +845,35 @@ def test_a_model_of_swapped_labels_is_worse_and_the_pictures_are_named(
     assert shown.exit_code == 0, shown.output
     assert "\\x" not in shown.stdout
     assert max(map(len, shown.stdout.splitlines())) <= 80
+
+
+def test_frames_of_one_video_are_not_many_pictures_to_a_difference(
+    folder: Path, parted: Path, tmp_path: Path
+) -> None:
+    """Swapped labels, judged on new pictures: with few groups less is certain than with many."""
+    swapped = tmp_path / "swapped"
+    shutil.copytree(parted, swapped)
+    (swapped / "train" / "blue").rename(swapped / "train" / "was")
+    (swapped / "train" / "red").rename(swapped / "train" / "blue")
+    (swapped / "train" / "was").rename(swapped / "train" / "red")
+    train(swapped, out=tmp_path / "other")
+    new = make.folder(tmp_path / "new", {"blue": 8, "green": 8, "red": 8}, first=300, jitter=30)
+    files = sorted(new.rglob("*.*"))
+    told = []
+    for frames in (1, 8):
+        rows = [
+            f"new/{own.relative_to(new)},{own.parent.name},g{at // frames}" for at, own in enumerate(files)
+        ]
+        listed = tmp_path / f"by-{frames}.csv"
+        listed.write_text("path,label,group\n" + "\n".join(rows) + "\n", encoding="utf-8")
+        told.append(json.loads(run("diff", folder, tmp_path / "other", listed, "--json").stdout))
+    alone, grouped = told
+    assert alone["n"] == grouped["n"] == 24
+    assert alone["gain"] == grouped["gain"]
+    widths = [np.ptp(one["gain_ci95"]) for one in told]
+    assert widths[1] > 2 * widths[0]
+    assert alone["p"] < 0.01
+    assert grouped["p"] >= 0.5  # two videos were lost: two tosses
 
 
 def test_models_of_other_classes_are_compared_on_the_common_ones(folder: Path, tmp_path: Path) -> None:

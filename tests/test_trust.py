@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -235,18 +236,19 @@ def test_decisions_are_applied_and_nothing_else(tmp_path: Path) -> None:
     found = apply(fixes, scanned("a/1.jpg", "a/2.jpg", "a/3.jpg", "b/1.jpg", "b/2.jpg")).examples
     assert found.paths == ("a/1.jpg", "a/3.jpg", "b/1.jpg", "b/2.jpg")
     assert found.labels.tolist() == [1, 0, 1, 1]
-    assert fixes.to_json() == {"moved": 1, "dropped": 1, "kept": 1}
+    assert fixes.to_json(()) == {"moved": 1, "dropped": 1, "kept": 1, "judges": 1}
+    assert fixes.to_json({"a/1.jpg", "b/2.jpg", "b/1.jpg"})["judges"] == 2, "kept ones change nothing"
     assert fixes.paths() == {"a/1.jpg", "a/2.jpg", "b/2.jpg"}
     shuffled = file.read_text().splitlines()
     again = read_fixes(table(tmp_path, *reversed(shuffled[1:])), here.examples)
     assert again.digest() == fixes.digest()
     other = read_fixes(table(tmp_path, *shuffled[1:3], "b/1.jpg,b,a,0.1,0.9,keep"), here.examples)
-    assert other.to_json() == fixes.to_json()
+    assert other.to_json(()) == fixes.to_json(())
     assert other.digest() != fixes.digest()
     named = read_fixes(table(tmp_path, "b/1.jpg,b,b,0.1,0.9,a"), here.examples)
     assert apply(named, here).examples.labels.tolist() == [0, 0, 0, 1]
     same = read_fixes(table(tmp_path, "b/1.jpg,b,a,0.1,0.9,b"), here.examples)
-    assert same.to_json()["kept"] == 1, "to name the present label is to keep it"
+    assert same.to_json(())["kept"] == 1, "to name the present label is to keep it"
 
 
 @pytest.mark.parametrize(
@@ -297,7 +299,7 @@ def test_a_table_is_read_as_it_was_written_whatever_the_names_hold(tmp_path: Pat
     (tmp_path / "own.csv").write_bytes(written(rows))
     fixes = read_fixes(tmp_path / "own.csv", here.examples)
     assert fixes.rows() == rows
-    assert fixes.to_json()["dropped"] == 8
+    assert fixes.to_json(())["dropped"] == 8
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
@@ -314,7 +316,7 @@ def test_a_table_is_read_as_spreadsheets_save_it(tmp_path: Path, separator: str)
     file = tmp_path / "saved.csv"
     file.write_bytes(text.getvalue().encode("utf-8-sig"))
     fixes = read_fixes(file, here.examples)
-    assert fixes.to_json() == {"moved": 5, "dropped": 0, "kept": 1}
+    assert fixes.to_json(()) == {"moved": 5, "dropped": 0, "kept": 1, "judges": 0}
     assert apply(fixes, here).examples.labels.tolist() == [1, 1, 1, 1, 1, 0, 1]
 
 
@@ -322,7 +324,7 @@ def test_a_class_may_be_called_as_an_action(tmp_path: Path) -> None:
     here = scanned("drop/1.jpg", "keep/1.jpg", "keep/2.jpg", "keep/3.jpg", classes=("drop", "keep"))
     rows = ("drop/1.jpg,drop,keep,0,1,move", "keep/1.jpg,keep,drop,0,1,drop", "keep/2.jpg,keep,drop,0,1,Drop")
     fixes = read_fixes(table(tmp_path, *rows), here.examples)
-    assert fixes.to_json() == {"moved": 2, "dropped": 1, "kept": 0}
+    assert fixes.to_json(()) == {"moved": 2, "dropped": 1, "kept": 0, "judges": 1}
     found = apply(fixes, here).examples
     assert (found.paths, found.labels.tolist()) == (("drop/1.jpg", "keep/1.jpg", "keep/3.jpg"), [1, 0, 1])
 
@@ -394,6 +396,56 @@ def test_twins_never_straddle_the_curves_folds() -> None:
     loose = curve.learn(evidence(replace(twins, groups=np.arange(400))))
     assert loose is not None
     assert loose.right[:, -1].mean() > 0.8
+
+
+def test_decisions_on_training_pictures_alone_flatter_nobody(tmp_path: Path) -> None:
+    there = scanned("a/1.jpg", "a/2.jpg", "b/1.jpg", "b/2.jpg").examples
+    file = table(tmp_path, "a/1.jpg,a,b,0.1,0.9,move", "a/2.jpg,a,b,0.1,0.9,drop")
+    for parts, judges in ((("train",) * 4, 0), (("train", "test") * 2, 1), (("test",) * 4, 2)):
+        judging = {path for path, part in zip(there.paths, parts, strict=True) if part == "test"}
+        assert read_fixes(file, replace(there, parts=parts)).to_json(judging)["judges"] == judges
+
+
+def test_a_curve_that_reaches_too_little_forecasts_nothing_and_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own = evidence(blobs(600))
+    found = curve.learn(own)
+    assert found is not None
+    assert [one.n for one in found.ahead] == [1200, 2400]
+    monkeypatch.setattr(curve, "FAR", 4)
+    found = curve.learn(own)
+    assert found is not None
+    assert [one.n for one in found.ahead] == [1200]
+    monkeypatch.setattr(curve, "FAR", 2)
+    found = curve.learn(own)
+    assert found is not None
+    assert not found.ahead
+    assert "Measured with up to 400 of the 600 training pictures: too few" in found.verdict()
+
+
+def test_too_few_judged_pictures_have_no_weak_spots_to_look_for() -> None:
+    own = evidence(blobs(weak.ENOUGH))
+    known = Judged(own.learnt, own.fitted.held_out, own.features.y[own.learnt], own.learnt)
+    assert weak.find(own, known) is not None
+    few = Judged(known.rows[1:], known.probabilities[1:], known.y[1:], known.groups[1:])
+    assert weak.find(own, few) is None
+
+
+def test_a_file_under_three_labels_is_learnt_from_and_shown(tmp_path: Path) -> None:
+    """The page has one heat map of it, whatever it is called."""
+    data = make.folder(tmp_path / "data", {"blue": 14, "green": 14, "red": 14})
+    rows = [f"data/{file.relative_to(data)},{file.parent.name}" for file in sorted(data.rglob("*.*"))]
+    one = "data/blue/0000.png"
+    rows += [f"{one},green", f"{one},red"]
+    listed = tmp_path / "table.csv"
+    listed.write_text("path,label\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    found = headstart.train(listed, out=tmp_path / "model", head="lda")
+    assert found.report["data"]["used"] == len(rows)
+    page = (tmp_path / "model" / "report.html").read_text(encoding="utf-8")
+    assert page.count('class="pic" alt="Heat map') >= 2, "whatever it is taken for, two of three are wrong"
+    (counts,) = re.findall(r"Pictures of each class</caption>.*?</table>", page, re.DOTALL)
+    assert re.findall(r">(\d+)</td>", counts) == ["14", "15", "15"], "it counts under each"
 
 
 def test_too_few_pictures_have_no_curve() -> None:
@@ -609,7 +661,7 @@ def test_suspects_can_be_edited_and_given_back(trained: tuple[Path, Path], tmp_p
     edited = table(tmp_path, f"{rows[0]['path']},{rows[0]['label']},{rows[0]['suggested']},0,1,move")
     before = {file: file.read_bytes() for file in data.rglob("*.png")}
     fixed = headstart.train(data, out=tmp_path / "fixed", fix=edited)
-    assert fixed.report["fixed"] == {"moved": 1, "dropped": 0, "kept": 0}
+    assert fixed.report["fixed"] == {"moved": 1, "dropped": 0, "kept": 0, "judges": 1}
     label = {part.path: part.label for part in fixed.manifest}
     assert label["red/wrong.png"] == "blue"
     assert "red/wrong.png" not in [one["path"] for one in fixed.report["trust"]["suspects"]["rows"]]
@@ -640,14 +692,14 @@ def test_the_newest_table_holds_all_decisions(trained: tuple[Path, Path], tmp_pa
     with (out / "suspects.csv").open("a", newline="") as file:
         file.write("green/0000.png,green,blue,0,1,drop\n")
     second = headstart.train(data, out=out, fix=out / "suspects.csv", force=True)
-    assert second.report["fixed"] == {"moved": 1, "dropped": 1, "kept": 0}
+    assert second.report["fixed"] == {"moved": 1, "dropped": 1, "kept": 0, "judges": 2}
     label = {part.path: part.label for part in second.manifest}
     assert label["red/wrong.png"] == "blue"
     assert "green/0000.png" not in label
 
     edit(out, {"red/wrong.png": "keep"})
     third = headstart.train(data, out=out, fix=out / "suspects.csv", force=True, report=False)
-    assert third.report["fixed"] == {"moved": 0, "dropped": 1, "kept": 1}
+    assert third.report["fixed"] == {"moved": 0, "dropped": 1, "kept": 1, "judges": 1}
     assert {path: row["action"] for path, row in suspected(out).items()} == {
         "red/wrong.png": "keep",
         "green/0000.png": "drop",

@@ -1,5 +1,7 @@
 """Telling the unknown: strangers are stranger, known pictures are called unknown as often as stated."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -217,6 +219,28 @@ def test_few_classes_get_the_usual_method(classes: int) -> None:
     _, x, y = task(1, classes=classes)
     found = strangeness(x, y, folds(len(y)))
     assert (found.method, found.tried) == (METHODS[0], ())
+
+
+def test_a_class_that_nothing_was_learnt_of_sets_no_limit() -> None:
+    """Its pictures are strangers there: they would lift the limit until nothing is unknown."""
+    _, x, y = task(2, classes=6, each=40)
+    lonely = y == 5
+    pairs = [(learnt[~lonely[learnt]], scored) for learnt, scored in folds(len(y))]
+    found, without = (
+        strangeness(x, y, pairs),
+        strangeness(x[~lonely], y[~lonely], folds(int((~lonely).sum()))),
+    )
+    assert len(found.scores) == (~lonely).sum()
+    assert found.scores.max() < 2 * without.scores.max()
+    assert [one.auroc for one in found.tried] != []
+
+
+def test_what_few_pictures_cannot_keep_to_is_not_stated() -> None:
+    _, x, y = task(0, classes=2, each=40)
+    for n, stated in ((48, None), (49, 0.02)):
+        own = replace(by("mahalanobis", x, y), scores=np.arange(n, dtype=np.float32))
+        assert own.stated == stated
+        assert (own.limit > n - 1) == (stated is None)  # beyond all of them
 
 
 def test_energy_and_probability_are_told_and_never_chosen() -> None:

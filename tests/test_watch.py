@@ -237,7 +237,7 @@ def test_the_terminal_names_each_training_once_within_80_columns(monkeypatch: py
     assert max(map(len, lines)) <= 80
     assert lines[:2] == [
         "5 stages frozen: at most 100 epochs, about 61 s until judged,",
-        "  206 min in all if taken; views take at most 53 MB on disk",
+        "  206 min in all if taken; at most 53 MB on disk",
     ]
     assert [line for line in lines[2:] if not line.startswith(" ")] == [
         "judged on pictures kept aside, 5 stages frozen",
@@ -438,7 +438,7 @@ def test_a_training_is_watched_from_the_command_line(tmp_path: Path) -> None:
     told = [one for one in lines if one]
     assert max(len(one) for one in [*told, *out.splitlines()] if str(tmp_path) not in one) <= 80
     assert re.fullmatch(r"2 stages frozen: at most 1 epoch, about \d+ s until judged,", told[0])
-    assert re.search(r"in all if taken; views take at most \d+ MB on disk", told[1])
+    assert re.search(r"in all if taken; at most \d+ MB on disk", told[1])
     assert told[2] == "judged on pictures kept aside, 2 stages frozen"
     assert told[4].split()[0] == "1/1"
     kept = [strict(one) for one in (tmp_path / "run.jsonl").read_text("utf-8").splitlines()]

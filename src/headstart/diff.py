@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.backbones.weights import learnt_from
+from headstart.data import duplicates
 from headstart.data.scan import Scan
 from headstart.engines import open_engine
 from headstart.errors import Misuse, NoData, StoreError
@@ -17,6 +18,7 @@ from headstart.features.extract import OnStep, extract, quiet
 from headstart.features.store import Store
 from headstart.look import scan_all
 from headstart.modalities.image import LIMIT_PX
+from headstart.model.measure import belonging
 from headstart.model.model import Model
 from headstart.values import Doubles, Halves, Ints
 
@@ -150,7 +152,6 @@ def diff(  # noqa: PLR0913  each is an option of the command
     y = np.array([common.index(name) for name in seen.truths], dtype=np.int64)
     said = a.answer(seen.x[0]).probabilities, b.answer(seen.x[1]).probabilities
     right = _right(a, said[0], seen.truths), _right(b, said[1], seen.truths)
-    groups = _groups((a, b), seen.digests)
     return Difference(
         names=_names(a, b),
         classes=common,
@@ -161,9 +162,9 @@ def diff(  # noqa: PLR0913  each is an option of the command
         y=y,
         right=right,
         accuracy=(float(right[0].mean()), float(right[1].mean())),
-        intervals=(accuracy_interval(right[0], groups), accuracy_interval(right[1], groups)),
-        gain=paired_accuracy(right[1], right[0], groups),
-        p=mcnemar(right[0], right[1]),
+        intervals=(accuracy_interval(right[0], seen.groups), accuracy_interval(right[1], seen.groups)),
+        gain=paired_accuracy(right[1], right[0], seen.groups),
+        p=mcnemar(right[0], right[1], seen.groups),
         changes=_changes((a, b), seen, said, right),
     )
 
@@ -175,7 +176,7 @@ class _Seen:
     rule: str
     paths: tuple[str, ...]
     truths: tuple[str, ...]
-    digests: tuple[str, ...]
+    groups: Ints  # [n] what is not independent
     files: Mapping[str, Path]
     x: tuple[Halves, Halves]
     left_out: Mapping[str, int]
@@ -199,7 +200,7 @@ def _tested(a: Model, b: Model, common: Sequence[str], device: str) -> _Seen:
         "in the test parts of both models",
         tuple(one.path for one in known),
         tuple(one.label for one in known),
-        digests,
+        _as_dealt((a, b), digests),
         {},
         (_kept(a, digests, device), _kept(b, digests, device)),
         _counted(
@@ -261,7 +262,13 @@ def _found(a: Model, b: Model, common: Sequence[str], there: Scan, how: tuple[st
         "that neither model has learnt from",
         chosen.paths,
         tuple(chosen.classes[label] for label in chosen.labels),
-        tuple(first.digests[int(at)] for at in new),
+        belonging(
+            (a, b),
+            x,
+            first.pictures.thumbs[new],
+            [first.digests[int(at)] for at in new],
+            chosen.groups,
+        ),
         dict(zip(chosen.paths, chosen.files(), strict=True)),
         (x, other),
         _counted(
@@ -289,14 +296,14 @@ def _right(model: Model, probabilities: Doubles, truths: Sequence[str]) -> NDArr
     return np.array([model.classes[int(c)] == name for c, name in zip(best, truths, strict=True)], dtype=bool)
 
 
-def _groups(models: tuple[Model, Model], digests: Sequence[str]) -> Ints:
-    """What belongs together by what either model's split says; a picture that neither knows is alone."""
-    of: dict[str, str] = {}
-    for model in models:
-        for part in model.manifest:
-            of.setdefault(part.digest, part.group)
-    names = [of.get(digest, f"new {digest}") for digest in digests]
-    return np.asarray(np.unique(names, return_inverse=True)[1], dtype=np.int64)
+def _as_dealt(models: tuple[Model, Model], digests: Sequence[str]) -> Ints:
+    """What belongs together of pictures that both know, by what either model's split says."""
+    named: dict[tuple[int, str], int] = {}
+    pairs = []
+    for at, model in enumerate(models):
+        of = {part.digest: part.group for part in model.manifest}
+        pairs += [(named.setdefault((at, of[digest]), row), row) for row, digest in enumerate(digests)]
+    return duplicates.joined(len(digests), pairs)
 
 
 def _changes(

@@ -22,7 +22,7 @@ from headstart import heads, race
 from headstart.backbones import source
 from headstart.data.check import leaked_rows
 from headstart.data.split import folds
-from headstart.errors import Misuse, TooFewExamples
+from headstart.errors import Misuse, NotFinite, OutputError, StoreError, TooFewExamples
 from headstart.evaluate import accuracy_interval, nll, paired_accuracy
 from headstart.features.extract import OnStep, quiet
 from headstart.finetune.wish import Material, OnEpoch, in_fold, silent
@@ -215,7 +215,7 @@ def ladder(  # noqa: PLR0913  what `train` would learn from, and how
         begin = time.perf_counter()
         try:
             parts = [fit(rows)(mine) for rows, mine in pairs]
-        except TooFewExamples as error:
+        except (TooFewExamples, NotFinite, StoreError, OutputError) as error:
             left_out[name] = str(error)
             continue
         taken = time.perf_counter() - begin

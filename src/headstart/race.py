@@ -37,6 +37,7 @@ ENOUGH = 500  # usable pictures from which a test part is held out; fewer are cr
 HEATS = (200, 500, 2000)  # pictures; the last heat has all of them, but not more than this
 PER_CLASS = 2  # pictures of each class in a heat at least: fewer cannot be held out
 NOISE = 1.0  # standard errors of a paired difference within which the cheaper is as good
+LEAST = 0.0005  # GMAC of what is told as none
 SURE = 1.96  # standard errors to either side, 95 % between them
 PACED = 24  # pictures on which the speed is measured where all had been encoded before
 
@@ -413,7 +414,7 @@ def _verdict(one: _Runner, winner: _Runner) -> str:
     gap, error = own.above(winner.judged[len(one.judged) - 1])
     low, high = abs(gap) - SURE * error, abs(gap) + SURE * error
     told = f"log-loss {abs(gap):.3f} {'lower' if gap < 0 else 'higher'} (95 % {low:.3f} to {high:.3f})"
-    times = one.spec.gmac / winner.spec.gmac
+    times = (one.spec.gmac or LEAST) / (winner.spec.gmac or LEAST)
     if abs(gap) <= NOISE * error and times > 1:
         told = f"as good within noise, but {times:.1f} times the cost"
     elif gap < 0 and times > 1:

@@ -38,7 +38,6 @@ from headstart.model import folder as model_folder
 from headstart.model.again import is_finished, same
 from headstart.model.build import build
 from headstart.model.model import Model
-from headstart.model.unknown import FALSE_REJECTION
 from headstart.race import ENOUGH
 from headstart.report import remake, write
 from headstart.trust import NOBODY, examine
@@ -114,6 +113,8 @@ def train(
         raise Misuse("--weights with --backbone auto: name the backbone that they are for.")
     specs = race.candidates() if auto else (chosen(backbone, weights),)
     asked, *_ = [wish(own, tune, freeze_to, augment, epochs, budget_s) for own in specs]
+    if asked.tune != NEVER and head != "auto" and specs[0].weights.source == "random":
+        raise Misuse(f"--head {head}: {specs[0].name} starts from nothing, its head as well: leave it out.")
     options = {
         "backbone": backbone if auto else specs[0].name,
         "weights": " ".join(own.weights.sha256 for own in specs),
@@ -137,6 +138,7 @@ def train(
             write_whole(missing, anew.page)
         return there
     begun = there is not None and not is_finished(there.report)
+    holds = _INTERRUPTED if there and begun and there.report.get("interrupted") else _FROZEN if begun else ""
     target = _target(out, force=force or begun, fixed=fix is not None)
     heads.load_beside()
     clock = {"scan": time.perf_counter() - begin}
@@ -192,9 +194,9 @@ def train(
     is_free = not (target / model_folder.JSON).exists()
     if is_free and not unfit and spec.weights.source != "random":  # from nothing there is nothing to keep
         _deliver(road, network, None, None, force=False)
-        begun = True
+        begun, holds = True, _FROZEN
     started = time.perf_counter()
-    with _going_on(out, begun=begun):
+    with _going_on(out, holds=holds):
         try:
             climbed = climb(material, fitted, asked, seed, head)
         except KeyboardInterrupt:
@@ -212,10 +214,11 @@ def train(
             _target(out, force=True, fixed=fix is not None)  # nobody put anything beside it meanwhile
         model = _deliver(road, network, climbed, evidence, force=force or begun)
     if climbed.is_stopped:
-        raise KeyboardInterrupt(
-            f"{out} holds the best network judged so far. The same command goes on with the training."
-        )
+        raise KeyboardInterrupt(f"{out} holds {_INTERRUPTED}. The same command goes on with the training.")
     return model
+
+
+_FROZEN, _INTERRUPTED = "the model of the frozen network", "the best network judged so far"
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,16 +250,14 @@ class _Network(NamedTuple):
 
 
 @contextmanager
-def _going_on(out: Path, *, begun: bool) -> Iterator[None]:
-    """An interrupt says what stands at `out`."""
+def _going_on(out: Path, *, holds: str) -> Iterator[None]:
+    """An interrupt says what stands at `out`, where anything of this command does."""
     try:
         yield
     except KeyboardInterrupt as stop:
-        if not begun:
+        if not holds:
             raise
-        raise KeyboardInterrupt(
-            f"{out} holds the model of the frozen network. The same command goes on with the training."
-        ) from stop
+        raise KeyboardInterrupt(f"{out} holds {holds}. The same command goes on with the training.") from stop
 
 
 def _deliver(
@@ -305,7 +306,9 @@ def _deliver(
             **{name: len(own) for name, own in rows.items()},
             "findings": [finding.to_json() for finding in findings],
         },
-        "fixed": fixes.to_json() if fixes else None,
+        "fixed": fixes.to_json(_paths(examples, rows["test"] if tested else rows["train"]))
+        if fixes
+        else None,
         "split": "cross-validation" if crossed else "dealt" if parts.dealt else "given",
         "backbone": spec.name,
         "race": [one.to_json() for one in road.raced] if road.raced else None,
@@ -320,7 +323,7 @@ def _deliver(
         "leaked": len(leaked),
         "val": valid.to_json() if valid else None,
         "cv": crossed.to_json() if crossed else None,
-        "unknown_false_rejection": FALSE_REJECTION,
+        "unknown_false_rejection": model.familiar.stated,
         "trust": trust.document if trust else None,
         "options": options,
         "command": road.command,
@@ -348,6 +351,10 @@ def _deliver(
         document["seconds"] |= {"report": round(ended - started, 4), "total": round(ended - road.begin, 4)}
     model_folder.save(model, road.target, replace=force, beside=beside)
     return model
+
+
+def _paths(examples: Examples, rows: Ints) -> frozenset[str]:
+    return frozenset(examples.paths[int(row)] for row in rows)
 
 
 def default_out(data: Path) -> Path:

@@ -234,6 +234,7 @@ class PerClass:
 
     precision: float
     recall: float
+    recall_ci95: tuple[float, float]
     f1: float
     n: int
 
@@ -258,7 +259,13 @@ class Evaluation:
         found["accuracy_ci95"] = list(self.accuracy_ci95)
         found["confusion"] = [list(row) for row in self.confusion]
         found["per_class"] = {
-            name: {"precision": one.precision, "recall": one.recall, "f1": one.f1, "n": one.n}
+            name: {
+                "precision": one.precision,
+                "recall": one.recall,
+                "recall_ci95": list(one.recall_ci95),
+                "f1": one.f1,
+                "n": one.n,
+            }
             for name, one in self.per_class.items()
         }
         return found
@@ -272,7 +279,10 @@ class Evaluation:
                 **found,
                 "accuracy_ci95": (low, high),
                 "confusion": tuple(tuple(row) for row in found["confusion"]),
-                "per_class": {name: PerClass(**one) for name, one in found["per_class"].items()},
+                "per_class": {
+                    name: PerClass(**one | {"recall_ci95": tuple(one["recall_ci95"])})
+                    for name, one in found["per_class"].items()
+                },
             }
         )
 

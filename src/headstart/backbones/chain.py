@@ -253,11 +253,18 @@ def _torchvision_vit(model: Any, _: torch.Tensor) -> Chain:
 
 
 def _tokens(
-    stem: nn.Module, blocks: list[nn.Module], norm: nn.Module, top: nn.Module, *, prefix: int
+    stem: nn.Module,
+    blocks: list[nn.Module],
+    norm: nn.Module,
+    top: nn.Module,
+    *,
+    prefix: int,
+    has_class: bool = True,
 ) -> Chain:
     """A vision transformer: blocks in four stages; features are the class token beside the mean of patches.
 
-    (Oquab et al. 2023, DINOv2, arXiv:2304.07193, use both for linear classifiers.)
+    (Oquab et al. 2023, DINOv2, arXiv:2304.07193, use both for linear classifiers.) Without a class token they
+    are that mean alone; `prefix` counts it and registers, which stand before the patches.
     """
     cuts = [round(len(blocks) * part / 4) for part in range(5)]
     stages = _numbered(nn.Sequential(*blocks[a:b]) for a, b in itertools.pairwise(cuts) if a < b)
@@ -265,7 +272,7 @@ def _tokens(
     def features(x: torch.Tensor) -> torch.Tensor:
         x = norm(x)
         patches = x[:, prefix:].mean(1)
-        return torch.cat([x[:, 0], patches], 1) if prefix else patches
+        return torch.cat([x[:, 0], patches], 1) if has_class else patches
 
     def logits(x: torch.Tensor) -> torch.Tensor:
         found: torch.Tensor = top(norm(x)[:, 0])
@@ -292,7 +299,12 @@ def _timm_vit(model: Any, _: torch.Tensor) -> Chain:
         return found
 
     found = _tokens(
-        Step(tokens, model), list(model.blocks), model.norm, model.head, prefix=model.num_prefix_tokens
+        Step(tokens, model),
+        list(model.blocks),
+        model.norm,
+        model.head,
+        prefix=model.num_prefix_tokens,
+        has_class=model.has_class_token,
     )
     found.top = Step(logits)
     return found

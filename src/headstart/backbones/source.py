@@ -124,10 +124,10 @@ def _read(backbone: Spec) -> Classifier:
     from headstart.backbones.network import load
 
     network = load(backbone)
-    if not list(network.top.parameters()):
-        return _none(backbone, f"{backbone.name} was trained without classes: it has no names for pictures.")
     if not network.top_sees_features:
         return _none(backbone, f"The classifier of {backbone.name} does not see the features that are kept.")
+    if not list(network.top.parameters()):
+        return _none(backbone, f"{backbone.name} was trained without classes: it has no names for pictures.")
     probes = torch.randn(_PROBES, backbone.dim, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         bias = network.top(torch.zeros(1, backbone.dim))[0].numpy()

@@ -71,7 +71,7 @@ def epochs() -> Iterator[Callable[[Any, int], None]]:
             until, whole, disk = long(epoch.seconds), long(epoch.whole_s), size(epoch.disk_bytes)
             count = "1 epoch" if of == 1 else f"{of} epochs"
             first = f"{epoch.stages_frozen} stages frozen: at most {count}, about {until} until judged,"
-            sys.stderr.write(f"{first}\n  {whole} in all if taken; views take at most {disk} on disk\n")
+            sys.stderr.write(f"{first}\n  {whole} in all if taken; at most {disk} on disk\n")
             return
         fold = f"fold {epoch.fold}: " if epoch.fold else ""
         how = "on all pictures" if epoch.val_nll is None else "judged on pictures kept aside"

@@ -113,7 +113,13 @@ def told(report: dict[str, Any], data: Path, out: Path) -> None:
         leaks(report)
     else:
         _show.score(report["cv"], "in cross-validation")
-    _show.findings(report, f"headstart check {shlex.quote(_show.safe(str(data)))}")
+    if report["fixed"] and report["fixed"]["judges"]:
+        said = (
+            f"{report['fixed']['judges']} of your decisions are on pictures that judge it, made where the "
+            "model disagreed: the score flatters a little."
+        )
+        click.echo(_indented(said))
+    _show.findings(report, _all_findings(report, data, out))
     trust(report, out)
     seconds = report["seconds"]
     click.echo(
@@ -146,6 +152,13 @@ def told(report: dict[str, Any], data: Path, out: Path) -> None:
     sys.stdout.flush()
 
 
+def _all_findings(report: dict[str, Any], data: Path, out: Path) -> str:
+    """Where the rest of them is to be read: `check` knows of no other parts and no decisions."""
+    if {"--test", "--split", "--fix", "--backbone", "--weights"} & set(report["command"]):
+        return f"{_show.safe(str(out / 'model.json'))} (report, data)"
+    return f"headstart check {shlex.quote(_show.safe(str(data)))}"
+
+
 def trust(report: dict[str, Any], out: Path) -> None:
     """What the answers are worth beyond the score, in a few lines."""
     found = report["trust"]
@@ -166,10 +179,10 @@ def trust(report: dict[str, Any], out: Path) -> None:
         share, right = 100 * (1 - row["kept"]), 100 * row["accuracy"]
         low, high = (100 * end for end in row["accuracy_ci95"])
         click.echo(
-            f"  Send {share:.0f} % to a person, and the rest is {right:.0f} % right "
+            f"  Send {share:.{0 if share > 1 else 1}f} % to a person, and the rest is {right:.0f} % right "
             f"({low:.0f} to {high:.0f}):\n    headstart predict --min-confidence {row['min_confidence']}"
         )
-    for spot in found["weak"][:2]:
+    for spot in (found["weak"] or [])[:2]:
         click.echo(
             _show.cut(
                 f"  Weak: {_show.safe(spot['what'])}, {100 * spot['accuracy']:.0f} % right of {spot['n']}"
@@ -177,6 +190,8 @@ def trust(report: dict[str, Any], out: Path) -> None:
         )
     if found["curve"]:
         click.echo(_indented(found["curve"]["verdict"]))
+    elif not found["suspects"]["examined"]:
+        click.echo("  Labels and a learning curve need a network that knew something before.")
     elif not suspects and not row and not found["weak"]:
         click.echo("  Too few pictures to tell.")
 
@@ -218,6 +233,9 @@ def tuning(report: dict[str, Any]) -> None:
     if report["tune"] != "never" and head not in ("auto", *LINEAR):
         click.echo(f"  --head {head} is not linear: a linear head was trained in its place")
     for one in report["tuning"] or ():
+        if head == "auto" and one["taken"] and one["frozen_head"] not in LINEAR:
+            best, begun = one["frozen_head"], one["start_head"]
+            click.echo(f"  head {best} was best on the frozen network; training began from {begun}")
         low, high = one["nll_gain_ci95"]
         verdict = "better" if one["better"] else "worse" if one["worse"] else "no better"
         click.echo(

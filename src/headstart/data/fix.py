@@ -8,7 +8,7 @@ import csv
 import io
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,6 +31,7 @@ class Decision:
 
     cells: tuple[str, ...]  # in the order of COLUMNS, as they stand in the table
     label: str | None  # the right one, also where that is the present one; None to leave the picture out
+    part: str  # of the data that the picture is in, "" where they have none
 
     @property
     def path(self) -> str:
@@ -41,6 +42,11 @@ class Decision:
     def present(self) -> str:
         """Its label in the data."""
         return self.cells[1]
+
+    @property
+    def word(self) -> str:
+        """What is done: moved, dropped or kept."""
+        return "dropped" if self.label is None else "kept" if self.label == self.present else "moved"
 
 
 @dataclass(frozen=True)
@@ -62,13 +68,19 @@ class Fixes:
         told = sorted((one.path, one.present, one.label is None, one.label or "") for one in self.decisions)
         return digest_bytes(repr(told).encode("utf-8", "surrogateescape"))
 
-    def to_json(self) -> dict[str, int]:
-        """How many of each kind, for the report."""
-        counts = Counter(
-            "dropped" if one.label is None else "kept" if one.label == one.present else "moved"
+    def to_json(self, judging: Collection[str]) -> dict[str, int]:
+        """How many of each kind, for the report.
+
+        `judging`: paths of the pictures that judge the model. `judges` counts the moved ones among them, and
+        the dropped ones that were, or for all that is known would have been, among them.
+        """
+        counts = Counter(one.word for one in self.decisions)
+        judges = sum(
+            one.path in judging or (one.word == "dropped" and one.part not in ("train", "val"))
             for one in self.decisions
+            if one.word != "kept"
         )
-        return {name: counts[name] for name in ("moved", "dropped", "kept")}
+        return {name: counts[name] for name in ("moved", "dropped", "kept")} | {"judges": judges}
 
 
 def read_fixes(table: Path, examples: Examples) -> Fixes:
@@ -83,7 +95,8 @@ def read_fixes(table: Path, examples: Examples) -> Fixes:
             not there or has another label there, or a class that is none.
     """
     there = {
-        (path, examples.classes[label]) for path, label in zip(examples.paths, examples.labels, strict=True)
+        (path, examples.classes[label]): part
+        for path, label, part in zip(examples.paths, examples.labels, examples.parts, strict=True)
     }
     known = set(examples.paths)
     found: dict[tuple[str, str], Decision] = {}
@@ -106,7 +119,7 @@ def read_fixes(table: Path, examples: Examples) -> Fixes:
                 f"{table}, row {row}: {what} for {path} is neither move, drop or keep nor one of the classes "
                 f"{', '.join(examples.classes[:10])}."
             )
-        found[path, present] = Decision(cells, label)
+        found[path, present] = Decision(cells, label, there[path, present])
     return Fixes(tuple(found.values()))
 
 

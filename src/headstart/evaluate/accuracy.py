@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from headstart.evaluate.intervals import wilson
 from headstart.values import Ints, PerClass
 
 
@@ -18,15 +19,25 @@ def confusion(y: Ints, predicted: Ints, k: int) -> Ints:
 def per_class(table: Ints) -> tuple[PerClass, ...]:
     """Precision, recall, F1 and n of each class of a `confusion` table. 0/0 counts as 0.
 
-    >>> per_class(np.array([[1, 1], [0, 1]]))[1]
-    PerClass(precision=0.5, recall=1.0, f1=0.6666666666666666, n=1)
+    The interval of recall is `wilson`: a table knows nothing of groups.
+
+    >>> found = per_class(np.array([[1, 1], [0, 1]]))[1]
+    >>> found.precision, found.recall, found.n
+    (0.5, 1.0, 1)
     """
     right, true, said = table.diagonal(), table.sum(axis=1), table.sum(axis=0)
     precision = right / np.maximum(said, 1)
     recall = right / np.maximum(true, 1)
     f1 = 2 * right / np.maximum(true + said, 1)
     return tuple(
-        PerClass(float(precision[c]), float(recall[c]), float(f1[c]), int(true[c])) for c in range(len(table))
+        PerClass(
+            float(precision[c]),
+            float(recall[c]),
+            wilson(float(right[c]), float(true[c])),
+            float(f1[c]),
+            int(true[c]),
+        )
+        for c in range(len(table))
     )
 
 

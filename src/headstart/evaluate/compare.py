@@ -9,18 +9,21 @@ from headstart.evaluate.intervals import student
 from headstart.values import Doubles, Ints
 
 
-def mcnemar(correct_a: NDArray[np.bool_], correct_b: NDArray[np.bool_]) -> float:
+def mcnemar(correct_a: NDArray[np.bool_], correct_b: NDArray[np.bool_], groups: Ints | None = None) -> float:
     """The two-sided p-value of the exact McNemar test on paired answers [n]. 1 where they never differ.
 
     Only pictures that exactly one of the two got right tell anything; if both were equally good, each
-    of these would be a fair coin. Takes the pictures to be independent.
+    of these would be a fair coin. Pictures of equal `groups` [n] are one toss, which goes to whoever got more
+    of them right (a sign test of groups); without, pictures are taken to be independent.
 
     >>> a = np.array([True] * 6)
     >>> round(mcnemar(a, ~a), 5)          # six heads or six tails: 2 / 2**6
     0.03125
     """
-    only_a = int(np.sum(correct_a & ~correct_b))
-    only_b = int(np.sum(~correct_a & correct_b))
+    lead: Doubles = correct_a.astype(np.float64) - correct_b
+    if groups is not None:
+        lead = np.bincount(np.unique(groups, return_inverse=True)[1], weights=lead).astype(np.float64)
+    only_a, only_b = int(np.sum(lead > 0)), int(np.sum(lead < 0))
     n, fewer = only_a + only_b, min(only_a, only_b)
     logs = [math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) for i in range(fewer + 1)]
     return min(1.0, 2 * math.fsum(math.exp(log - n * math.log(2)) for log in logs))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from headstart.errors import NotFinite, TooFewExamples
 from headstart.evaluate.accuracy import confusion, macro_f1, per_class
@@ -14,7 +15,7 @@ from headstart.values import Doubles, Evaluation, Ints, PerClass
 def judge(y: Ints, probabilities: Doubles, classes: Sequence[str], groups: Ints | None = None) -> Evaluation:
     """What `probabilities` [n, k] are worth against the truth `y` [n].
 
-    Equal highest probabilities: the first class is the prediction. `groups` [n] widen the interval
+    Equal highest probabilities: the first class is the prediction. `groups` [n] widen the intervals
     (see `accuracy_interval`) and change nothing else.
 
     Raises:
@@ -61,7 +62,10 @@ def judge_repeats(
         nll=_mean([nll(y, one) for one in probabilities]),
         ece=_mean([ece(y, one) for one in probabilities]),
         brier=_mean([brier(y, one) for one in probabilities]),
-        per_class={name: _mean_of_class([per_class(t)[c] for t in tables]) for c, name in enumerate(classes)},
+        per_class={
+            name: _mean_of_class(own, accuracy_interval(correct[y == c], _of(groups, y == c)))
+            for (c, name), *own in zip(enumerate(classes), *(per_class(t) for t in tables), strict=True)
+        },
         confusion=tuple(tuple(_rounded(row).tolist()) for row in np.mean(tables, axis=0)),
     )
 
@@ -70,10 +74,15 @@ def _mean(numbers: Sequence[float]) -> float:
     return float(np.mean(numbers))
 
 
-def _mean_of_class(repeats: Sequence[PerClass]) -> PerClass:
+def _of(groups: Ints | None, rows: NDArray[np.bool_]) -> Ints | None:
+    return None if groups is None else groups[rows]
+
+
+def _mean_of_class(repeats: Sequence[PerClass], ends: tuple[float, float]) -> PerClass:
     return PerClass(
         _mean([one.precision for one in repeats]),
         _mean([one.recall for one in repeats]),
+        ends,
         _mean([one.f1 for one in repeats]),
         repeats[0].n,
     )

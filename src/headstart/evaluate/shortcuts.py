@@ -33,6 +33,11 @@ class Told:
         """How much of the way from chance to always right is surely gone; at most 1."""
         return (self.low - self.chance) / max(1 - self.chance, 1e-9)
 
+    @property
+    def reach(self) -> float:
+        """How much of that way was gone on these pictures; at most 1."""
+        return (self.accuracy - self.chance) / max(1 - self.chance, 1e-9)
+
 
 def told_by(facts: Floats, y: Ints, groups: Ints, *, looks: int = 1) -> Told:
     """What facts [n, f] tell of labels `y` [n]; members of a picture's group say nothing about it.

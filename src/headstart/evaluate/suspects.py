@@ -28,11 +28,6 @@ class Suspicion:
     other: Doubles  # [n] probability of the suggested class
     doubted: Ints  # [m] the first of `order` that are worth a look
 
-    @property
-    def can_tell(self) -> bool:
-        """Whether any label is doubted at all."""
-        return len(self.doubted) > 0
-
 
 def joint_counts(y: Ints, probabilities: Doubles) -> Ints:
     """Confident joint [k, k]: labelled i (down), confidently j (across). Uncalibrated counts.

@@ -103,11 +103,17 @@ class Familiar:
         return float(np.median(self.scores)) if len(self.scores) else 0.0
 
     @property
+    def stated(self) -> float | None:
+        """`false_rejection`, where there are enough known pictures for the limit to keep to it, else None."""
+        return self.false_rejection if (len(self.scores) + 1) * self.false_rejection >= 1 else None
+
+    @property
     def limit(self) -> float:
         """How strange a picture may be and still count as known.
 
         A new picture of the known classes exceeds it with a chance of `false_rejection`. With too few known
-        pictures to tell (below 49 for 0.02), twice as far from the middling one as the strangest is.
+        pictures to tell (below 49 for 0.02; then `stated` is None), twice as far from the middling one as the
+        strangest is.
         """
         if not len(self.scores):
             return np.inf
@@ -162,6 +168,7 @@ def strangeness(
 ) -> Strangeness:
     """The method for features `x` [n, d] of labels `y` [n], and what it says of the rows that are scored.
 
+    Rows of a class of which nothing was learnt in their pair are no known pictures, and are not scored.
     Methods are compared on `fewer` pairs, if given, by leaving out classes in turn. Fewer than three classes
     say nothing (of one class that is left nothing can be taken off): the first method then.
     """
@@ -170,7 +177,9 @@ def strangeness(
     worth = {one.method: one.auroc for one in tried if one.method in METHODS}
     enough = max(worth.values(), default=0.0) - AS_GOOD
     method = next((name for name in METHODS if worth.get(name, 1.0) >= enough), METHODS[0])
-    scores = [_scores(unit, y, learnt, scored, (method,))[method] for learnt, scored in pairs]
+    scores = [
+        _scores(unit, y, learnt, _met(y, learnt, scored), (method,))[method] for learnt, scored in pairs
+    ]
     return Strangeness(method, np.concatenate([np.zeros(0), *scores]), tried)
 
 
@@ -237,6 +246,7 @@ def _leave_out(unit: Floats, y: Ints, pairs: Sequence[Pair]) -> tuple[Tried, ...
     for turn in range(rounds if pairs else 0):
         gone = np.isin(y, classes[turn::rounds])
         learnt, scored = (rows[~gone[rows]] for rows in pairs[turn % len(pairs)])
+        scored = _met(y, learnt, scored)
         strange = unseen[gone[unseen]]
         if not len(learnt) or not len(scored) or not len(strange):
             continue
@@ -247,6 +257,11 @@ def _leave_out(unit: Floats, y: Ints, pairs: Sequence[Pair]) -> tuple[Tried, ...
     means = {method: np.mean(own, axis=0) for method, own in found.items()}
     tried = [Tried(name, round(float(a), 4), round(float(f), 4)) for name, (a, f) in means.items()]
     return tuple(sorted(tried, key=lambda one: -one.auroc))
+
+
+def _met(y: Ints, learnt: Ints, scored: Ints) -> Ints:
+    """Those of the rows `scored` whose class was learnt."""
+    return scored[np.isin(y[scored], y[learnt])]
 
 
 def _scores(unit: Floats, y: Ints, learnt: Ints, scored: Ints, methods: Sequence[str]) -> dict[str, Doubles]:

@@ -12,6 +12,7 @@ from headstart.finetune.augment import usual
 from headstart.finetune.promise import promises
 from headstart.finetune.tune import (
     SHARE,
+    VIEWS,
     Asked,
     Attempt,
     Tuned,
@@ -26,7 +27,7 @@ from headstart.finetune.tune import (
 )
 from headstart.finetune.wish import NEVER, Halt, Material, Promise, Wish, frozen_to
 from headstart.heads._choose import Fitted
-from headstart.heads._cross_validate import OUTER_FOLDS, cross_validate, outer_folds
+from headstart.heads._cross_validate import cross_validate, fold_number, outer_folds
 from headstart.values import Evaluation
 
 AUTO = "auto"
@@ -54,11 +55,16 @@ class Climb:
         return "all" if not self.taken.asked.stages else f"last {stages - self.taken.asked.stages}"
 
     def cross_validated(self, seed: int) -> Evaluation | None:
-        """An estimate where no test part is held out: the training taken, once for each of five folds."""
+        """An estimate where no test part is held out: the training taken, once for each fold."""
         if self.taken is None:
             return None
         train, asked = _training(self.material), self.taken.asked
-        asked = replace(asked, budget_s=asked.budget_s / OUTER_FOLDS, views=self.taken.looks.views)
+        asked = replace(
+            asked,
+            budget_s=asked.budget_s / fold_number(train.features, seed),
+            views=self.taken.looks.views,
+            again=asked.again or len(self.material.val) > 0,  # the user's val part judges no fold
+        )
         return cross_validate(train.features, fitting(train, asked, asked.budget_s), seed, repeats=1)
 
     def to_json(self) -> list[dict[str, Any]]:
@@ -86,7 +92,8 @@ def asked_for(material: Material, wish: Wish, seed: int, head: str = "auto") -> 
         below = sorted({stages_below(spec, rung) for rung in RUNGS}, reverse=True)
     else:
         below = [stages_below(spec, wish.tune)]
-    return [Asked(stages, policy, recipe, seed, head, wish.budget_s) for stages in below]
+    views = min(VIEWS, max(2, recipe.epochs))  # the first alone is the plain picture
+    return [Asked(stages, policy, recipe, seed, head, wish.budget_s, views) for stages in below]
 
 
 def check(material: Material, wish: Wish, seed: int) -> str:

@@ -169,7 +169,7 @@ def _epoch(  # noqa: PLR0913
     whole, total, steps = recipe.epochs * len(batches), 0.0, list[dict[str, float]]()
     network.learning(on=True)
     for at, batch in enumerate(batches):
-        share = ((number - 1) * len(batches) + at + 1) / whole
+        share = ((number - 1) * len(batches) + at + 0.5) / whole  # mid-step: the last one learns as well
         factor = min(1.0, share / recipe.warm_up) * 0.5 * (1 + np.cos(np.pi * min(1.0, share)))
         for group in optimiser.param_groups:
             group["lr"] = group["peak"] * factor

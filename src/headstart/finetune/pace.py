@@ -14,7 +14,7 @@ from headstart.finetune import loop
 from headstart.finetune.thawed import Thawed
 from headstart.values import Spec
 
-TOLD = 16  # pictures that show how fast the engine is
+TOLD = 16  # pictures, or as many as the engine takes at once, that show how fast it is
 VIEWING = 1 / 3  # of a budget is the most that making views takes
 ENOUGH = 0.5  # of the epochs asked for: with fewer, further epochs teach more than further pictures
 
@@ -69,14 +69,16 @@ class Cost:
         return max(1, int(min(most, (seconds - fixed) / each)))
 
 
-def views_within(seconds: float, each: float, pictures: int, most: int) -> int:
+def views_within(seconds: float, each: float, pictures: Callable[[int], int], most: int) -> int:
     """How many views of each picture, `each` of so many seconds, a budget allows: 1 to `most`.
 
-    >>> [views_within(seconds, 0.1, 100, 4) for seconds in (1.0, 61.0, 91.0, 1e9)]
+    `pictures`: how many still lack theirs, were so many views made of each.
+
+    >>> [views_within(seconds, 0.1, lambda _: 100, 4) for seconds in (1.0, 61.0, 91.0, 1e9)]
     [1, 2, 3, 4]
     """
     for views in range(most, 1, -1):
-        if views * each * pictures <= VIEWING * seconds:
+        if views * each * pictures(views) <= VIEWING * seconds:
             return views
     return 1
 
@@ -109,11 +111,12 @@ def seconds_to_encode(engine: Engine, spec: Spec) -> float:
     """Of one picture, when all workers have some. The first round warms up."""
     engine.ready()
     side = spec.preprocess.size_px
-    noise = np.random.default_rng(0).integers(0, 256, (1, side, side, 3), dtype=np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, (engine.batch, side, side, 3), dtype=np.uint8)
+    times = max(engine.workers, TOLD // engine.batch)
     taken = 0.0
     with ThreadPoolExecutor(engine.workers) as pool:
         for _ in range(2):
             begin = time.perf_counter()
-            list(pool.map(lambda _: engine.encode(noise), range(TOLD)))
+            list(pool.map(lambda _: engine.encode(noise), range(times)))
             taken = time.perf_counter() - begin
-    return taken / TOLD
+    return taken / (times * engine.batch)

@@ -20,7 +20,7 @@ from headstart.finetune.thawed import Start, Thawed
 from headstart.finetune.tune import MIRRORED, PACED, SHARE, Asked, shares_of, usual_views
 from headstart.finetune.views import need
 from headstart.finetune.wish import Material, Promise
-from headstart.heads._cross_validate import OUTER_FOLDS
+from headstart.heads._cross_validate import fold_number
 from headstart.values import Spec
 
 LOOKED = 8  # pictures that show how fast looks are made
@@ -47,17 +47,22 @@ def _promise(material: Material, asked: Asked, workers: int, encode: float) -> P
     look = _seconds_to_look(material, asked, views) / (views * workers)
     view = look + encode * _share_below(material.spec, asked.stages)
     if math.isfinite(asked.budget_s):
-        views = views_within(asked.budget_s, view, n, views)
+        views = views_within(asked.budget_s, view, lambda _: n, views)
     mirrored = 0 if asked.policy == "none" or network.learns_statistics else 2 * min(MIRRORED, cost.val)
     prepare = (n * views + mirrored) * view
     plan = Plan(asked.recipe.epochs, again=not len(material.val))
     if math.isfinite(asked.budget_s):
         plan = cost.plan(asked.budget_s - prepare, plan.epochs)
     judged = prepare + cost.judged(plan.epochs)
-    whole = judged + _after(cost, plan)
+    whole, trainings = judged + _after(cost, plan), 1 + plan.again
     if material.crossed:
-        whole += OUTER_FOLDS * _fold(n - len(material.val), network, asked, plan, (step, see, encode))
-    disk = need(network.width, network.dtype, n, views)
+        train = material.take(np.setdiff1d(np.arange(n), material.val)).features
+        # the user's val part judges no fold: what is taken is trained twice in each
+        each = plan._replace(again=plan.again or len(material.val) > 0)
+        folds = fold_number(train, asked.seed)
+        whole += _folds(len(train), folds, network, asked, each, (step, see, encode))
+        trainings += folds * (1 + each.again)
+    disk = need(network.width, network.dtype, n, views) + _states(network, trainings)
     return Promise(asked.stages, plan.epochs, disk, judged, whole)
 
 
@@ -67,14 +72,21 @@ def _cost(n: int, val: int, encoded: int, network: Thawed, pace: tuple[float, fl
     return Cost(n - held, held, 0 if val else n, len(shares_of(network)), encoded, *pace)
 
 
-def _fold(n: int, network: Thawed, asked: Asked, plan: Plan, pace: tuple[float, float, float]) -> float:
-    """Seconds for one fold of cross-validation of `n` pictures: all but its own are trained on."""
-    own = n // OUTER_FOLDS
+def _folds(
+    n: int, folds: int, network: Thawed, asked: Asked, plan: Plan, pace: tuple[float, float, float]
+) -> float:
+    """Seconds for cross-validation of `n` pictures: in each of its folds all but its own are trained on."""
+    own = n // folds
     cost = _cost(n - own, 0, own, network, pace)
     if math.isfinite(asked.budget_s):
         once = cost if plan.again else replace(cost, again=0)
-        plan = once.plan(asked.budget_s / OUTER_FOLDS, plan.epochs)
-    return cost.judged(plan.epochs) + _after(cost, plan)
+        plan = once.plan(asked.budget_s / folds, plan.epochs)
+    return folds * (cost.judged(plan.epochs) + _after(cost, plan))
+
+
+def _states(network: Thawed, trainings: int) -> int:
+    """Bytes of what these keep to go on from: weights, the best ones, and two moments of each."""
+    return trainings * 4 * sum(own.nbytes for own in network.state().values())
 
 
 def _after(cost: Cost, plan: Plan) -> float:

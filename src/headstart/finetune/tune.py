@@ -42,7 +42,7 @@ from headstart.heads.logistic import Logistic
 from headstart.values import Doubles, Features, Floats, Halves, Ints, Spec
 
 FOLDER = "tuning"
-RULES = 2  # of how a network is trained; a change that moves a bit is a new number
+RULES = 3  # of how a network is trained; a change that moves a bit is a new number
 SHARE = 0.2  # of the training part is kept for judging epochs, where the user brought no val part
 VIEWS = 4  # of each picture, disk permitting
 SHARES = (0.25, 0.5, 0.75, 1.0)  # of the way from the start to the trained weights
@@ -50,9 +50,11 @@ GROUPS = 5  # kept for judging at least: fewer show no spread
 WORTH_CONVERTING = 300  # pictures from which the fast engine's conversion pays
 MIRRORED = 200  # pictures on which it is tried whether mirrored ones are still recognised
 HARMED = 0.05  # of them more wrong than before are too many
+WARM = 2  # pictures before a pace is measured
 PACED = 32  # pictures of the steps that show how fast training is: a batch
 PLAN = "plan.json"
 LINEAR = ("lda", "ridge", "logistic")
+NOTHING = "zero"  # the head of a network from scratch before its first step
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,8 @@ class Attempt:
     unseen: Strangeness  # of these pictures to the network to be shipped
     before: Doubles  # [m, k] frozen, and
     after: Doubles  # [m, k] trained: temperature and share from the other half of the pictures
-    seconds: float
+    seconds: float  # of all runs that it took, but for what they were interrupted in
+    heads: tuple[str, str]  # of the frozen network, and the one that training began with
 
     @property
     def gain(self) -> tuple[float, float, float]:
@@ -128,6 +131,8 @@ class Attempt:
             "epochs": [one.to_json() for one in self.epochs],
             "again": self.asked.again,
             "seconds": round(self.seconds, 2),
+            "frozen_head": self.heads[0],
+            "start_head": self.heads[1],
         }
 
 
@@ -221,6 +226,7 @@ class _Ground:
     val: Ints
     frozen: Fitted
     start: Start
+    begins: str  # with which head
     network: Thawed
     folder: Path
     plan: dict[str, int]  # as far as it was made before
@@ -232,12 +238,13 @@ def _ground(material: Material, asked: Asked) -> _Ground:
     asked = replace(asked, again=asked.again and not len(material.val))
     features = material.features.take(train)
     frozen = choose(features, head=asked.head, seed=asked.seed)
-    start = _start(material.spec, _linear(features, frozen))
+    first = _linear(features, frozen)
+    start, begins = _start(material.spec, first), NOTHING if is_scratch(material.spec) else first.best.head
     network = Thawed(material.spec, asked.stages, start, material.device)
     folder = _folder(material, asked, train, val, start)
     plan = _planned(folder)
     looks = _looks(material, asked, network, val, plan.get("views", usual_views(asked)))
-    return _Ground(asked, train, val, frozen, start, network, folder, plan, looks)
+    return _Ground(asked, train, val, frozen, start, begins, network, folder, plan, looks)
 
 
 def _judged(material: Material, ground: _Ground, views: Views, epochs: int, begin: float) -> Attempt:
@@ -245,9 +252,11 @@ def _judged(material: Material, ground: _Ground, views: Views, epochs: int, begi
     asked, network, looks, train, val = ground.asked, ground.network, ground.looks, ground.train, ground.val
     features = material.features
     origin = {name: own.detach().clone() for name, own in network.state().items()}
+    state = _state(ground.folder, "judged", looks)
+    done = loop.finished(state)
     course = loop.run(
         network, views, features.y, train, asked.recipe,
-        seed=asked.seed, val=val, stop_after=epochs, kept=_state(ground.folder, "judged", looks),
+        seed=asked.seed, val=val, stop_after=epochs, kept=state,
         on_epoch=material.on_epoch,
     )  # fmt: skip
     y, groups = features.y[val], features.groups[val]
@@ -261,10 +270,12 @@ def _judged(material: Material, ground: _Ground, views: Views, epochs: int, begi
     best = int(np.argmin([_surprise(own, y) for own in ways]))
     network.put(_between(origin, course.state, shares[best]))
     warmth = temperature(ways[best], y)
+    before = sum(epoch.seconds for epoch in course.epochs[:done])  # of runs that this one continues
     return Attempt(
         asked, looks, course.state, shares[best], course.epochs, course.best, y, groups,
         softmax(ways[best], warmth), warmth, _unseen(network, views, features, train, val),
-        _crosswise([still], y, halves), _crosswise(ways, y, halves), time.perf_counter() - begin,
+        _crosswise([still], y, halves), _crosswise(ways, y, halves),
+        before + time.perf_counter() - begin, (ground.frozen.best.head, ground.begins),
     )  # fmt: skip
 
 
@@ -315,7 +326,9 @@ def finish(material: Material, fitted: Fitted, tried: Attempt) -> Tuned:
     head = Logistic(weight, bias)
     right = float((tried.probabilities.argmax(1) == tried.truth).mean())
     loss = nll(tried.truth, tried.probabilities)
-    best = Trial("logistic", base.best.depths, base.best.penalty, tried.temperature, loss, right)
+    # from scratch the head begins with nothing on the last layer, whatever random features liked
+    depths, penalty = ("last", 0.0) if is_scratch(material.spec) else (base.best.depths, base.best.penalty)
+    best = Trial("logistic", depths, penalty, tried.temperature, loss, right)
     chosen = Fitted(inputs, head, best, base.trials, tried.probabilities, tried.truth, val)
     return Tuned(spec, chosen, tried.unseen)
 
@@ -342,6 +355,14 @@ def dealt(material: Material, seed: int) -> tuple[Ints, Ints]:
             f"too few pictures{of} to judge tuning by: at least {GROUPS} different ones, of two classes or "
             "more, are wanted beside those trained on. Add pictures."
         )
+    groups_of = [
+        len(np.unique(features.groups[train[features.y[train] == c]])) for c in np.unique(features.y)
+    ]
+    if max(groups_of) < 2 or sum(count > 0 for count in groups_of) < 2:
+        raise TooFewExamples(
+            "too few pictures to tune on beside those that judge: two different ones of a class, and two "
+            "classes, are wanted. Add pictures."
+        )
     return train, val
 
 
@@ -367,7 +388,7 @@ def _start(spec: Spec, fitted: Fitted) -> Start:
 
 def usual_views(asked: Asked) -> int:
     """How many views of each picture are made where the disk has room."""
-    return 1 if asked.policy == "none" else min(asked.views, asked.recipe.epochs)
+    return 1 if asked.policy == "none" else asked.views
 
 
 def _looks(material: Material, asked: Asked, network: Thawed, val: Ints, views: int) -> Looks:
@@ -378,26 +399,34 @@ def _looks(material: Material, asked: Asked, network: Thawed, val: Ints, views: 
     mirror = asked.policy != "none" and _survives_mirror(material, asked, network, val)
     spec, digests = material.spec, material.features.digests
     found = Looks(asked.policy, views, mirror)
-    while found.views > 1 and (
-        lacking(spec, asked.stages, network.width, digests, found, material.device) > room()
-    ):
+    while found.views > 1:
+        missing, length = lacking(spec, asked.stages, network.width, digests, found, material.device)
+        if length * len(missing) <= room():
+            break
         found = replace(found, views=found.views - 1)
     return found
 
 
 def _in_time(material: Material, ground: _Ground, budget_s: float) -> Looks:
     """Fewer views, where making them would take more than their share of the budget."""
-    looks = ground.looks
-    if looks.views == 1:
+    looks, asked, network = ground.looks, ground.asked, ground.network
+    spec, digests = material.spec, material.features.digests
+
+    def missing(views: int) -> Ints:
+        own = replace(looks, views=views)
+        return lacking(spec, asked.stages, network.width, digests, own, material.device)[0]
+
+    rows = missing(looks.views)
+    if looks.views == 1 or len(rows) <= WARM:  # what little is missing is made in no time
         return looks
-    rows = np.unique(np.linspace(0, len(material.files) - 1, PACED).astype(int))
+    rows = rows[np.unique(np.linspace(0, len(rows) - 1, PACED).astype(int))]
     taken = 0.0
-    for some in (rows[:2], rows[2:]):  # the first may have to convert a network
+    for some in (rows[:WARM], rows[WARM:]):  # the first may have to convert a network
         begin = time.perf_counter()
-        _views(replace(material.take(some), on_step=quiet), ground.asked, ground.network, looks)
+        _views(replace(material.take(some), on_step=quiet), asked, network, looks)
         taken = time.perf_counter() - begin
-    each = taken / (len(rows) - 2) / looks.views
-    return replace(looks, views=views_within(budget_s, each, len(material.files), looks.views))
+    each = taken / (len(rows) - WARM) / looks.views
+    return replace(looks, views=views_within(budget_s, each, lambda own: len(missing(own)), looks.views))
 
 
 def _survives_mirror(material: Material, asked: Asked, network: Thawed, val: Ints) -> bool:

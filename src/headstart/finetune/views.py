@@ -123,12 +123,14 @@ def keep(  # noqa: PLR0913  what to look at, and how
     return Views(tuple(paths), asked, width, dtype)
 
 
-def lacking(spec: Spec, stages: int, width: int, digests: Sequence[str], asked: Looks, device: str) -> int:
-    """Bytes of these pictures' views that are not kept yet, by the lengths of the files."""
+def lacking(
+    spec: Spec, stages: int, width: int, digests: Sequence[str], asked: Looks, device: str
+) -> tuple[Ints, int]:
+    """Which of these pictures have no views kept yet, by the lengths of the files, and the bytes of one's."""
     engine = open_engine(spec, device, stages=stages) if stages else None
     folder = _folder(spec, engine, asked)
     length = need(width, np.dtype("<f2") if stages else np.dtype(np.uint8), 1, asked.views)
-    return length * sum(_length(folder / f"{digest}.bin") != length for digest in digests)
+    return np.flatnonzero([_length(folder / f"{digest}.bin") != length for digest in digests]), length
 
 
 def seen_once(

@@ -47,7 +47,7 @@ class Promise:
 
     stages_frozen: int
     epochs: int  # at most
-    disk_bytes: int  # of views, where none are kept yet
+    disk_bytes: int  # of views, where none are kept yet, and of the states of its trainings
     seconds: float  # until it is judged
     whole_s: float  # with the second training on all pictures, their features, and any cross-validation
 

@@ -42,6 +42,11 @@ def cross_validate(
     return judge_repeats(train.y[rows], found[:, rows], train.classes, train.groups[rows])
 
 
+def fold_number(train: Features, seed: int) -> int:
+    """How many folds `outer_folds` deals out."""
+    return int(outer_folds(train, seed).max()) + 1
+
+
 def outer_folds(train: Features, seed: int) -> Ints:
     """The fold of each picture [n]; -1 where its class would be gone without it: it is never judged.
 

@@ -40,8 +40,7 @@ Macro-F1 {score["macro_f1"]:.3f}, log-loss {score["nll"]:.3f}, calibration error
 
     headstart predict THIS_FOLDER picture.jpg
 
-Probabilities are calibrated. A picture far from all training pictures is answered with `unknown: true`; about
-{report["unknown_false_rejection"]:.0%} of pictures of the known classes are, too.
+Probabilities are calibrated. A picture far from all training pictures is answered with `unknown: true`; {_rejected(report)}
 
 ## Limits
 
@@ -55,6 +54,14 @@ def _tuned(report: dict[str, Any]) -> str:
         return "frozen"
     stages = "last stage" if report["tune"] == "last 1" else f"{report['tune']} stages"
     return f"{stages} trained on these pictures"
+
+
+def _rejected(report: dict[str, Any]) -> str:
+    """How many pictures of known classes are called unknown, as far as that can be said."""
+    stated = report["unknown_false_rejection"]
+    if stated is None:
+        return "the training pictures were too few to say how many of the known classes are, too."
+    return f"about {stated:.0%} of pictures of the known classes are, too."
 
 
 def _fixed(report: dict[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """Measuring a finished model on other data: the same steps and the same bits as at the end of `train`."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from headstart.evaluate import judge
 from headstart.features.extract import OnStep, extract, quiet
 from headstart.modalities.image import LIMIT_PX
 from headstart.model.model import Model
-from headstart.values import Finding, Ints
+from headstart.values import Bytes, Finding, Halves, Ints
 from headstart.version import VERSION
 
 
@@ -78,9 +79,8 @@ def measure(
     x, digests = read.x[rows], [read.digests[int(row)] for row in rows]
     paths = [examples.paths[int(row)] for row in read.rows[rows]]
     y = np.array([at[examples.classes[examples.labels[int(row)]]] for row in read.rows[rows]], dtype=np.int64)
-    groups = _groups(
-        model, x, read.pictures.thumbs[rows], digests, [examples.groups[int(i)] for i in read.rows[rows]]
-    )
+    given = [examples.groups[int(i)] for i in read.rows[rows]]
+    groups = belonging([model], x, read.pictures.thumbs[rows], digests, given)
     answers = model.answer(x)
     score = judge(y, answers.probabilities, model.classes, groups)
     leaked = _leaked(model, digests)
@@ -116,12 +116,22 @@ def measure(
     }
 
 
-def _groups(model: Model, x: Any, thumbs: Any, digests: list[str], given: list[str]) -> Ints:
-    """What belongs together: as at training time for known pictures, else by twins and given names."""
-    known = {part.digest: part.group for part in model.manifest}
-    last = model.backbone.depths[-1]
+def belonging(
+    models: Sequence[Model], x: Halves, thumbs: Bytes, digests: Sequence[str], given: Sequence[str]
+) -> Ints:
+    """What belongs together: as at training time for known pictures, else by twins and `given` names.
+
+    `x` [n, all depths] are features by the first model's network; of several models that know a picture the
+    first says where it belongs.
+    """
+    known = {
+        part.digest: f"known {at} {part.group}"
+        for at, model in reversed(list(enumerate(models)))
+        for part in model.manifest
+    }
+    last = models[0].backbone.depths[-1]
     twins = duplicates.find(x[:, last.start : last.stop], thumbs, digests)
-    names = [f"known {known[d]}" if d in known else name for d, name in zip(digests, given, strict=True)]
+    names = [known.get(digest, name) for digest, name in zip(digests, given, strict=True)]
     if all(digest in known for digest in digests):
         twins = []
     return duplicates.groups(len(digests), twins, names)

@@ -162,6 +162,6 @@ def _as_of_now(report: dict[str, Any], now: dict[str, str], notes: list[Finding]
     report = report | {"data": report["data"] | {"findings": [*(one.to_json() for one in notes), *findings]}}
     if trust := report["trust"]:
         rows = [moved(one, "path") for one in trust["suspects"]["rows"]]
-        weak = [moved(one, "paths") for one in trust["weak"]]
+        weak = trust["weak"] and [moved(one, "paths") for one in trust["weak"]]
         report["trust"] = trust | {"suspects": trust["suspects"] | {"rows": rows}, "weak": weak}
     return report

@@ -1,5 +1,6 @@
 """What a report shows, taken from what `train` has in hand at its end."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from itertools import zip_longest
@@ -87,6 +88,7 @@ def gather(  # noqa: PLR0913  all that `train` has at its end
         infos=model.infos,
         backbone=model.backbone,
         known=known,
+        counts=Counter(zip(features.y.tolist(), split.parts, strict=True)),
         judged=judged,
         confusion=confusion(features.y[found.rows], found.probabilities.argmax(1), len(model.classes)),
         silence="" if own is not None else source.silence(asked),

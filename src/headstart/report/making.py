@@ -74,6 +74,9 @@ def seen_wrong(
     if not len(rows):
         return {}
     files = examples.take(rows).files()
-    names = [examples.paths[int(row)] for row in rows]
-    labels = [model.classes[int(label)] for label in said]
-    return overlays(model, engine, dict(zip(names, files, strict=True)), labels, limit_px=limit_px)
+    # by path: a file that stands under two labels is seen once, and has one answer
+    asked = {
+        examples.paths[int(row)]: (file, model.classes[int(label)])
+        for row, file, label in zip(rows, files, said, strict=True)
+    }
+    return overlays(model, engine, asked, limit_px=limit_px)

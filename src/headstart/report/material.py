@@ -38,6 +38,7 @@ class Material:
     infos: Mapping[str, ClassInfo]
     backbone: Spec
     known: Mapping[str, tuple[int, str]]  # path of every picture that was used -> its class and part
+    counts: Mapping[tuple[int, str], int]  # class and part -> how many; a file under two labels counts twice
     judged: tuple[Judged, ...]  # at most so many as a page can hold
     confusion: Ints  # [k, k] truth, first answer: of all pictures that count
     silence: str  # why the source network makes no guesses, "" where it does

@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from headstart.evaluate import wilson
 from headstart.report import plots
 from headstart.report.album import Album
 from headstart.report.gather import before_after, sheet, strangest, with_pictures
@@ -164,6 +163,15 @@ def _cautions(report: dict[str, Any], score: dict[str, Any]) -> list[str]:
             else f"{twins}. Bring a test part of other pictures."
         )
         found.append(note(text(told)))
+    fixed = report.get("fixed")
+    if fixed and fixed["judges"]:
+        found.append(
+            note(
+                f"{count(fixed['judges'], 'picture')} that judge it, or might, were moved or dropped by hand, where the "
+                "model disagreed with the label. Wrong labels with which it agrees are still there: the score flatters "
+                "a little."
+            )
+        )
     if score["accuracy_ci95"][1] - score["accuracy_ci95"][0] > 0.1:
         found.append(
             note(
@@ -197,7 +205,6 @@ def data(album: Album) -> str:
             f'<div class="row"><h4>{_linked(album, label)}</h4>{album.strip(paths)}</div>'
             for label, paths in own.items()
         )
-    parts = Counter((label, part) for label, part in of.known.values())
     fixed = report.get("fixed")
     if fixed:
         lead += (
@@ -206,7 +213,7 @@ def data(album: Album) -> str:
         )
     names = [part for part in ("train", "val", "test") if used[part]]
     rows = [
-        [words(album.name(label)), *(cell(parts[label, part]) for part in names)]
+        [words(album.name(label)), *(cell(of.counts.get((label, part), 0)) for part in names)]
         for label in range(len(of.classes))
     ]
     some = f"Some of the pictures, of {len(own):,} of {count(len(of.classes), 'class', 'classes')}"
@@ -229,7 +236,7 @@ def data(album: Album) -> str:
             f"<li><code>{text(one['path'])}</code>: {text(one['message'])}</li>" for one in mine[:TOLD]
         )
         more = (
-            f"<li>and {len(mine) - TOLD:,} more: headstart check lists them all</li>"
+            f"<li>and {len(mine) - TOLD:,} more: all of them stand in model.json, under report, data, findings</li>"
             if len(mine) > TOLD
             else ""
         )
@@ -365,7 +372,7 @@ def classes(album: Album) -> str:
     rows, bars = [], []
     for label, own in enumerate(of.classes):
         one = score["per_class"][own]
-        ends = wilson(one["recall"] * one["n"], one["n"])
+        ends = one["recall_ci95"]
         name = Cell(_linked(album, label), album.name(label))
         rows.append(
             [
@@ -406,7 +413,10 @@ def classes(album: Album) -> str:
         text(lead),
         plots.intervals(title, told, bars[:BARS], float(low)),
         details(f"All {len(rows)} classes", whole) if len(rows) > BARS else whole,
-        paragraph("Intervals are Wilson's, one class at a time; with few pictures they are wide.", "small"),
+        paragraph(
+            "Intervals hold for one class at a time; few pictures, or few groups of them, make them wide.",
+            "small",
+        ),
     )
 
 
@@ -462,14 +472,16 @@ def unknown(album: Album) -> str:
         return ""
     body = []
     if trust is not None:
-        lead = (
-            "A picture unlike anything learnt is answered with “unknown”. Of pictures of known classes "
-            f"{percent(trust['false_rejection'], 0)} are meant to be"
+        stated = trust["false_rejection"]
+        lead = "A picture unlike anything learnt is answered with “unknown”. " + (
+            "The training pictures are too few to say how often pictures of known classes are"
+            if stated is None
+            else f"Of pictures of known classes {percent(stated, 0)} are meant to be"
         )
         lead += (
             f"; of {count(trust['n'], 'test picture')} {percent(trust['rejected'])} were ({between(trust['rejected_ci95'])})."
             if trust["n"]
-            else "; without a test part nothing tells how many are."
+            else "; without test pictures that count, nothing tells how many are."
         )
         if trust["tried"]:
             rows = [

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from headstart.evaluate.abstain import FEWEST
 from headstart.report import plots
 from headstart.report.album import Album
 from headstart.report.gather import GROUPS, SUSPECTS
@@ -24,6 +25,7 @@ from headstart.report.markup import (
 )
 from headstart.report.plots import Axis, Line, Point
 from headstart.report.sections import of_whom
+from headstart.trust.weak import ENOUGH
 
 LISTED = 50  # suspects written out
 GOOD = 0.99  # accuracy that sending unsure pictures to a person is to reach
@@ -84,14 +86,14 @@ def abstain(album: Album) -> str:
         return ""
     rows = sorted({one["n"]: one for one in rows}.values(), key=lambda one: one["kept"])
     points = [Point(one["kept"], one["accuracy"], tuple(one["accuracy_ci95"])) for one in rows]
-    lead = "Send what it is unsure of to a person, and the rest is right more often."
-    good = [one for one in rows if one["accuracy"] >= GOOD]
+    lead = _worth_sending(rows)
+    good = [one for one in rows if one["accuracy"] >= GOOD and one["n"] >= FEWEST]
     if good and good[-1] is rows[-1]:
         lead = f"It is right on {percent(rows[-1]['accuracy'])} of all: nothing has to be sent to a person for that."
     elif good:
         one = good[-1]
         lead = (
-            f"Send the {percent(1 - one['kept'], 0)} it is least sure of to a person, and {percent(one['accuracy'])} of the rest "
+            f"Send the {percent(1 - one['kept'], 0 if one['kept'] < 0.99 else 1)} it is least sure of to a person, and {percent(one['accuracy'])} of the rest "
             f"is right ({between(one['accuracy_ci95'])}): --min-confidence {one['min_confidence']}."
         )
     low = min(0.9, int(10 * min(one["accuracy_ci95"][0] for one in rows)) / 10)
@@ -116,6 +118,18 @@ def abstain(album: Album) -> str:
         _of_whom(album),
         details("In numbers", table("What --min-confidence brings", head, cells)),
     )  # fmt: skip
+
+
+def _worth_sending(rows: list[dict[str, Any]]) -> str:
+    """Whether the surest answers are right more often than all; `rows` ascend by the share answered."""
+    surest, everything = rows[0], rows[-1]
+    if surest is everything:
+        return "Too few pictures were judged to say what sending the unsure ones to a person would bring."
+    if surest["accuracy"] <= everything["accuracy"]:
+        return "Here it is right no more often where it is sure: sending the unsure pictures to a person brings nothing."
+    if surest["accuracy_ci95"][0] <= everything["accuracy"]:
+        return "Where it is surer it was right more often, but on so few pictures that this may be chance."
+    return "Send what it is unsure of to a person, and the rest is right more often."
 
 
 def sets(album: Album) -> str:
@@ -156,8 +170,18 @@ def suspects(album: Album) -> str:
         f" that were examined, out of {used:,}" if found["examined"] < used else ""
     )
     by = _by_frozen(album, "Judged")
+    wrong = found["estimated"]
     if not rows:
-        return section("suspects", "Suspicious labels", f"No label {who} looks wrong. {by}")
+        said = f"No label {who} looks wrong. {by}"
+        if wrong:
+            said = (
+                f"No single label {who} is clearly wrong, though confident learning counts {wrong:,}: the classes are "
+                f"hard to tell apart, or labels say little about the pictures. {by}"
+            )
+        return section("suspects", "Suspicious labels", said)
+    lead = f"About {count(wrong, 'label')} {who} may be wrong; the most suspicious come first."
+    if not wrong:
+        lead = f"Confident learning expects no wrong label {who}; these are the ones against which another class is nearly sure."
     listed = (
         "lists them"
         if found["found"] == len(rows)
@@ -182,8 +206,7 @@ def suspects(album: Album) -> str:
     return section(
         "suspects",
         "Suspicious labels",
-        f"About {count(found['estimated'], 'label')} {who} may be wrong; the most suspicious come first. "
-        f"suspects.csv {listed} to be put right. {by}",
+        f"{lead} suspects.csv {listed} to be put right. {by}",
         f'<div class="tiles-of">{tiles}</div>' if tiles else "",
         details(f"The first {len(cells)} in words", table("Suspicious labels", head, cells, can_sort=True)),
     )
@@ -197,7 +220,7 @@ def shortcuts(album: Album) -> str:
     caught = [one for one in found if one["found"]]
     best = max(found, key=lambda one: one["accuracy"])
     lead = (
-        f"Nothing gives the class away. The {text(best['fact'])} says most: {percent(best['accuracy'])} right from it alone, "
+        f"{_nothing(best)} The {text(best['fact'])} says most: {percent(best['accuracy'])} right from it alone, "
         f"{percent(best['chance'])} by always saying the commonest class."
     )
     if any(one["foreign"] for one in caught):
@@ -234,11 +257,20 @@ def shortcuts(album: Album) -> str:
     )
 
 
+def _nothing(best: dict[str, Any]) -> str:
+    if best["accuracy_ci95"][0] <= best["chance"]:
+        return "Nothing gives the class away."
+    return "Nothing gives the class away so far that it is worth a warning, but not nothing at all."
+
+
 def weak(album: Album) -> str:
     """Groups of pictures on which it is clearly worse."""
+    if "weak" not in (album.material.report.get("trust") or {}):
+        return ""
     found = _trust(album, "weak")
     if found is None:
-        return ""
+        few = f"Fewer than {ENOUGH} pictures were judged: too few to look for groups on which it is worse."
+        return section("weak", "Weak spots", few)
     if not found:
         return section("weak", "Weak spots", "No group of pictures was found on which it is clearly worse.")
     cards = []
@@ -268,6 +300,7 @@ def curve(album: Album) -> str:
         lead += (
             f" With {last.x:,.0f}, about {percent(last.y)} can be expected ({between(last.ends or (0, 1))})."
         )
+    lead += f" {found['verdict']}"
     everything = points + ahead
     low = min(0.9, int(10 * min(p.ends[0] if p.ends else p.y for p in everything)) / 10)
     told = "; ".join(f"{p.x:,.0f} pictures {percent(p.y)}" for p in everything)

@@ -91,7 +91,7 @@ def examine(
         "suspects": doubted.to_json(),
         "shortcuts": [one.to_json() for one in short],
         "curve": growth,
-        "weak": [one.to_json() for one in spots],
+        "weak": None if spots is None else [one.to_json() for one in spots],
         "seconds": clock,
     }
     findings = [one.finding() for one in doubted.rows] + shortcuts.findings(short, classes)

@@ -22,6 +22,7 @@ SHARES = ((1 / 8, 3), (1 / 4, 2), (1 / 2, 1), (1.0, 1))  # of those outside a fo
 FOLDS = 3
 PER_CLASS = 2.0  # pictures of a class, on average, in the smallest share
 FEWEST = 60  # pictures below which there is no curve
+SIZES = 3  # measured, for a forecast
 FAR = 8  # forecasts go to at most so many times what was measured
 WORTH = 0.01  # a gain in accuracy that is worth pictures
 
@@ -36,6 +37,7 @@ class Curve:
     y: Ints  # [m]
     groups: Ints  # [m]
     classes: tuple[str, ...]
+    whole: int  # pictures in the training part
     ahead: tuple[Ahead, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -71,8 +73,13 @@ class Curve:
 
     def verdict(self) -> str:
         """Whether more pictures would help, in a sentence."""
+        if not self.ahead and len(self.sizes) >= SIZES:
+            return (
+                f"Measured with up to {self.sizes[-1]:,} of the {self.whole:,} training pictures: too few to "
+                "say what more of them would bring."
+            )
         if not self.ahead:
-            return "Too few sizes to say what more pictures would bring."
+            return "Too few sizes could be measured to say what more pictures would bring."
         one = self.ahead[0]
         middle, low, high = one.gain
         ends = f"{100 * one.interval[0]:.1f} to {100 * one.interval[1]:.1f}"
@@ -99,10 +106,11 @@ def learn(evidence: Evidence) -> Curve | None:
         return None
     whole = len(evidence.parts.rows("train"))
     ahead: tuple[Ahead, ...] = ()
-    if len(sizes) >= 3:
+    if len(sizes) >= SIZES:
         wanted = [n for n in (2 * whole, 4 * whole) if n <= FAR * sizes[-1]]
         ahead = forecast(right[kept], sizes, train.groups[kept], wanted, now=whole, seed=evidence.seed)
-    return Curve(part.name, sizes, right[kept], train.y[kept], train.groups[kept], train.classes, ahead)
+    y, groups = train.y[kept], train.groups[kept]
+    return Curve(part.name, sizes, right[kept], y, groups, train.classes, whole, ahead)
 
 
 def measured(

@@ -16,8 +16,9 @@ from headstart.values import Features, Finding, Ints
 
 ROWS = 2000  # pictures that are looked at
 ENOUGH = 40  # fewer prove nothing
-FOREIGN = 0.2  # of the way from chance to always right: facts that are not the subject
-OWN = 0.9  # of that way: facts that may well be
+FOREIGN = 0.2  # of the way from chance to always right, surely gone: facts that are not the subject
+OWN = 0.9  # of that way, gone on these pictures: facts that may well be the subject ...
+SURELY = 0.5  # ... and surely gone
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,9 @@ def find(features: Features, facts: Facts) -> tuple[Shortcut, ...]:
         if not columns.shape[1] or (name == TOGETHER and _kinds(varying) < 2):
             continue
         told = told_by(columns, y, groups, looks=several)
-        bar = GROUPS[name].bar if name in GROUPS else FOREIGN
-        found.append(Shortcut(name, told, bool(told.skill >= bar)))
+        is_own = name in GROUPS and GROUPS[name].bar == OWN
+        caught = told.skill >= SURELY and told.reach >= OWN if is_own else told.skill >= FOREIGN
+        found.append(Shortcut(name, told, bool(caught)))
     return tuple(found)
 
 

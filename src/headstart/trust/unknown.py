@@ -12,14 +12,15 @@ def told(model: Model, x: Halves, groups: Ints) -> dict[str, Any]:
 
     `x` [n, all depths] are features of pictures of known classes that were not learnt from (the test part),
     `groups` [n] who belongs together. Without any, `rejected` is None: of the pictures that set the threshold
-    as many exceed it as were meant to. The threshold is that of `unknown_score`.
+    as many exceed it as were meant to. `false_rejection` is None where too few pictures set the threshold for
+    it to be known. The threshold is that of `unknown_score`.
     """
     own = model.familiar
     strange = model.unknown_score(x) > model.unknown_threshold
     return {
         "method": own.method,
         "threshold": model.unknown_threshold,
-        "false_rejection": own.false_rejection,
+        "false_rejection": own.stated,
         "rejected": round(float(strange.mean()), 4) if len(strange) else None,
         "rejected_ci95": [round(end, 4) for end in accuracy_interval(strange, groups)],
         "n": len(strange),

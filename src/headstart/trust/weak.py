@@ -55,10 +55,10 @@ class Spot:
         }
 
 
-def find(evidence: Evidence, judged: Judged) -> tuple[Spot, ...]:
-    """Weak spots among the judged pictures, surest first; none where they are few."""
+def find(evidence: Evidence, judged: Judged) -> tuple[Spot, ...] | None:
+    """Weak spots among the judged pictures, surest first; None where these are too few to look."""
     if len(judged.rows) < ENOUGH:
-        return ()
+        return None
     named: list[tuple[str, Ints]] = []
     classes = evidence.examples.classes
     named += [(f"class {classes[c]}", np.flatnonzero(judged.y == c)) for c in np.unique(judged.y)]
