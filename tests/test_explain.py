@@ -19,6 +19,7 @@ from headstart.data.scan import scan
 from headstart.engines import open_engine
 from headstart.errors import Misuse, OutputExists, UnreadablePicture
 from headstart.explain import Explanation, explain, quick
+from headstart.explain import page as page_
 from headstart.explain.colour import levels, overlay
 from headstart.explain.faithful import STEPS, Curve, answering, blurred, curve, random_map
 from headstart.explain.heat import heats, heats_of
@@ -131,10 +132,10 @@ def test_the_quick_maps_are_those_of_pytorch(head: str, tmp_path: Path) -> None:
 
 def test_files_that_cannot_be_read_get_no_overlay(model: Model, new: list[Path], tmp_path: Path) -> None:
     engine, label = open_engine(model.backbone), model.classes[0]
-    wanted = {"here": new[0], "gone": tmp_path / "gone.png"}
-    found = quick.overlays(model, engine, wanted, [label, label])
+    wanted = {"here": (new[0], label), "gone": (tmp_path / "gone.png", label)}
+    found = quick.overlays(model, engine, wanted)
     assert list(found) == ["here"]
-    by_torch = quick.overlays(model, open_engine(model.backbone, "torch"), wanted, [label, label])
+    by_torch = quick.overlays(model, open_engine(model.backbone, "torch"), wanted)
     one, other = (Image.open(BytesIO(own["here"])).convert("RGB") for own in (found, by_torch))
     assert np.abs(np.asarray(one, np.float64) - np.asarray(other)).mean() < 2
 
@@ -396,6 +397,21 @@ def test_the_page_shows_the_nearest_only_where_they_are(why: Explanation, data: 
         assert (name == "elsewhere") == ("not found there" in page)
         assert (name == "without") == ("--data" in page)
     assert count == {"without": 0, "with": len(why.near), "moved": len(why.near), "elsewhere": 0}
+
+
+def test_a_map_is_trusted_only_where_it_beats_every_random_one(why: Explanation) -> None:
+    steep, flat = np.linspace(1, 0, STEPS + 1), np.full(STEPS + 1, 0.9)
+    own = Curve(steep**4, 1 - steep**4)
+    middle = Curve(steep, 1 - steep)
+    for curve_, beaten, centre, said in (
+        (own, 9, middle, "beats all 9 random maps both ways"),
+        (own, 8, middle, "beats 8 of 9 random maps"),
+        (middle, 9, own, "Blurring the middle does no worse"),
+        (Curve(flat, flat), 9, middle, "nothing can tell whether the map is true"),
+    ):
+        told = replace(why, curve=curve_, random=Curve(flat, flat), centre=centre, beaten=beaten)
+        assert said in page_._verdict(told), said
+    assert "Blurring the middle" not in page_._verdict(replace(why, curve=own, centre=middle, beaten=9))
 
 
 def test_only_an_earlier_page_is_replaced(why: Explanation, tmp_path: Path) -> None:

@@ -195,7 +195,7 @@ def test_a_heat_map_is_the_one_of_explain(client: TestClient, model: Model, file
     found = ask(client, files[0].read_bytes(), "/predict?heat=true").json()["predictions"][0]
     kind, _, encoded = found["heat"].partition(",")
     assert kind == "data:image/png;base64"
-    wanted = overlays(model, open_engine(model.backbone), {"x": files[0]}, [said])["x"]
+    wanted = overlays(model, open_engine(model.backbone), {"x": (files[0], said)})["x"]
     assert base64.b64decode(encoded) == wanted
 
 

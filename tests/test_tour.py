@@ -295,6 +295,19 @@ def test_too_few_pictures_are_named(tmp_path: Path) -> None:
         pictures.gather(tmp_path / "one", TINY)
 
 
+def test_a_class_that_nothing_could_judge_is_named(tmp_path: Path) -> None:
+    """One group is on one side of the split: with it its task would have no picture to judge by."""
+    folder = make.folder(tmp_path / "four", dict.fromkeys([*make.TINTS][:3], 9))
+    rows = []
+    for at, file in enumerate(sorted(folder.rglob("*.*"))):
+        label = file.parent.name
+        rows.append(f"four/{file.relative_to(folder)},{label},{label if label == 'blue' else at}")
+    listed = tmp_path / "table.csv"
+    listed.write_text("path,label,group\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    with pytest.raises(TooFewExamples, match="0 of one to judge with"):
+        pictures.gather(listed, TINY)
+
+
 def test_three_classes_have_no_second_task(tmp_path: Path) -> None:
     make.folder(tmp_path / "three", dict.fromkeys(make.TINTS, 9))
     three = pictures.gather(tmp_path / "three", TINY)

@@ -61,6 +61,9 @@ def command(
             kept.append({"path": str(picture), "error": str(error)})
             click.echo(f"headstart: {_show.safe(str(error))}", err=True)
             continue
+        if label == found.label:
+            said = f"{_show.safe(found.path)}: {_show.safe(found.label)} is the model's answer"
+            click.echo(f"headstart: {said}; beside it stands the runner-up.", err=True)
         target = _target(picture, out, len(pictures) > 1, taken)
         files = save(found, target, pictures=trained_on)
         kept.append(found.to_json() | {"folder": str(target), "files": files})

@@ -35,7 +35,11 @@ MARGIN = " " * 13  # before the classes in the table
     help="How the answers are written.",
 )
 @click.option(
-    "--top", default=1, show_default=True, type=click.IntRange(1), help="Classes per picture to show."
+    "--top",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Classes per picture in the table and CSV; JSON has all.",
 )
 @click.option(
     "--sets",
@@ -83,6 +87,8 @@ def command(
     from headstart.model.model import COVERAGE
     from headstart.model.predict import predict
 
+    if json and form == "csv":
+        raise click.UsageError("--json and --format csv are two forms: choose one")
     coverage = COVERAGE if sets is None else sets
     if not 0 < coverage <= 1:
         raise Misuse(f"--sets must be above 0 and at most 1, for example 0.95; got {sets}.")

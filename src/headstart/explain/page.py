@@ -14,7 +14,7 @@ from headstart.explain.faithful import STEPS
 from headstart.explain.heat import OTHERS, Heat
 from headstart.explain.layers import MAPS, Layer
 from headstart.explain.plots import bar, curves, text
-from headstart.explain.study import Explanation
+from headstart.explain.study import RANDOM_MAPS, Explanation
 from headstart.explain.style import CSS
 from headstart.features.pipeline import read
 from headstart.files import digest_bytes, folder_whole
@@ -26,6 +26,7 @@ PAGE = "explain.html"
 ROWS = 8  # classes in the table of numbers
 TILE = 84  # pixels across a channel's map
 KERNEL = 36
+HARDLY = 0.05  # of probability: a change below which curves tell nothing
 QUARTER = STEPS // 4  # steps after which a quarter is gone
 _OURS = re.compile(r"explain\.html|picture\.png|kernels\.png|(heat|layer)-\d+\.png")
 
@@ -153,13 +154,7 @@ def _where(found: Explanation, files: dict[str, Bytes]) -> str:
 def _check(found: Explanation) -> str:
     whole, left = found.curve.deletion[0], found.curve.deletion[QUARTER]
     chance = found.random.deletion[QUARTER]
-    better = found.curve.deleted < found.random.deleted and found.curve.inserted > found.random.inserted
-    verdict = (
-        "<p class=good>✓ On this picture the map beats random maps both ways: it shows what mattered.</p>"
-        if better
-        else "<p class=bad>▲ On this picture the map does not beat random maps both ways: do not lean on it."
-        "</p>"
-    )
+    verdict = _verdict(found)
     rows = "".join(
         f"<tr><th scope=row>{name}</th><td class=n>{own.deleted:.3f}</td>"
         f"<td class=n>{own.inserted:.3f}</td></tr>"
@@ -181,6 +176,28 @@ def _check(found: Explanation) -> str:
         "<table><caption>Area under the line</caption>"
         "<tr><td></td><th scope=col>taken away (small is good)</th>"
         f"<th scope=col>given (large is good)</th></tr>{rows}</table></section>\n"
+    )
+
+
+def _verdict(found: Explanation) -> str:
+    """Whether the first map is true, as far as one picture can tell."""
+    said = np.concatenate([found.curve.deletion, found.curve.insertion, found.random.deletion])
+    if np.ptp(said) < HARDLY:
+        return (
+            f"<p class=bad>▲ Whatever is blurred, the model's answer changes by less than {percent(HARDLY)}: "
+            "on this picture nothing can tell whether the map is true.</p>"
+        )
+    if found.beaten < RANDOM_MAPS:
+        return (
+            f"<p class=bad>▲ On this picture the map beats {found.beaten} of {RANDOM_MAPS} random maps both "
+            "ways: do not lean on it.</p>"
+        )
+    middle = ""
+    if found.centre.deleted <= found.curve.deleted and found.centre.inserted >= found.curve.inserted:
+        middle = " Blurring the middle does no worse, though: the map may show no more than where a thing is."
+    return (
+        f"<p class=good>✓ On this picture the map beats all {RANDOM_MAPS} random maps both ways, which one "
+        f"that knows nothing would do on one picture of ten at most.{middle}</p>"
     )
 
 

@@ -4,7 +4,7 @@ The engine that predicts gives the maps behind its features (`engines.Maps`), an
 pictures in a fraction of a second. `heat.heats` does the same for every network, and is the reference.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -23,19 +23,18 @@ from headstart.values import Bytes, Floats
 def overlays(
     model: Model,
     engine: Engine,
-    files: Mapping[str, Path],
-    labels: Sequence[str],
+    asked: Mapping[str, tuple[Path, str]],
     *,
     limit_px: int = LIMIT_PX,
 ) -> dict[str, bytes]:
-    """Small PNGs by name: what speaks for `labels`, one for each file. What cannot be read is left out.
+    """Small PNGs by name: what speaks in a file for a class. What cannot be read is left out.
 
     Raises:
         WeightsError, MissingExtra, StoreError: the network cannot be opened.
     """
     see = _seer(model, engine, limit_px)
     found = {}
-    for (name, file), label in zip(files.items(), labels, strict=True):
+    for name, (file, label) in asked.items():
         try:
             found[name] = overlay(see(file, label))
         except UnreadablePicture:

@@ -17,7 +17,7 @@ from headstart.model.model import COVERAGE, Model, Neighbour
 from headstart.values import Doubles, Floats
 
 NEAREST = 5  # training pictures that are shown
-RANDOM_MAPS = 3  # whose curves are averaged, to compare with
+RANDOM_MAPS = 9  # to compare with: a map that knows nothing beats all of them on a tenth of pictures at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +35,8 @@ class Explanation:
     set: tuple[str, ...]
     heats: tuple[Heat, ...]  # for `label`; with three classes or more also for `other`, and between the two
     curve: Curve  # of the first heat
-    random: Curve  # of maps that know nothing, averaged
+    random: Curve  # of RANDOM_MAPS maps that know nothing, averaged
+    beaten: int  # how many of these the first heat beats both ways
     centre: Curve  # of a map that only knows the middle
     near: tuple[Neighbour, ...]
     kernels: Kernels | None
@@ -69,7 +70,8 @@ class Explanation:
             "faithfulness": {
                 name: {"deletion": own.deleted, "insertion": own.inserted}
                 for name, own in (("map", self.curve), ("random", self.random), ("centre", self.centre))
-            },
+            }
+            | {"random_maps": RANDOM_MAPS, "beaten": self.beaten},
             "nearest": [one.to_json() for one in self.near],
         }
 
@@ -130,6 +132,8 @@ def explain_with(
     heats = [heats_of(tools.lens, seen, [str(path)], pixels[None], [a], [b])[0] for a, b in pairs]
     answer = answering(model, engine, said)
     side = pixels.shape[0]
+    own = curve(answer, pixels, heats[0].map)
+    chance = [curve(answer, pixels, random_map(side, seed)) for seed in range(RANDOM_MAPS)]
     return Explanation(
         model=model,
         path=str(path),
@@ -141,8 +145,9 @@ def explain_with(
         unknown_score=float(found.unknown_score[0]),
         set=model.sets(found.probabilities, COVERAGE)[0],
         heats=tuple(heats),
-        curve=curve(answer, pixels, heats[0].map),
-        random=mean_of([curve(answer, pixels, random_map(side, seed)) for seed in range(RANDOM_MAPS)]),
+        curve=own,
+        random=mean_of(chance),
+        beaten=sum(own.deleted < one.deleted and own.inserted > one.inserted for one in chance),
         centre=curve(answer, pixels, centre_map(side)),
         near=model.nearest(x, NEAREST)[0],
         kernels=kernels(tools.lens),

@@ -109,10 +109,12 @@ def _gather(data: Path, name: str, effort: Effort, seed: int) -> Material:
     parts = deal(y, groups, digests, seed=seed, share=share)
     order, judged = parts.rows("train"), parts.rows("test")
     order = order[np.argsort([digests[int(row)] for row in order])]
-    least = int(np.bincount(y[order], minlength=len(examples.classes)).min())
-    if least < 2 or not len(judged):
+    least, seldom = (
+        int(np.bincount(y[own], minlength=len(examples.classes)).min()) for own in (order, judged)
+    )
+    if least < 2 or not seldom:
         raise TooFewExamples(
-            f"{data} leaves {least} pictures of its smallest class to learn from and {len(judged)} to judge "
+            f"{data} leaves {least} pictures of its smallest class to learn from and {seldom} of one to judge "
             "with, after near-duplicates were put together. Add pictures, or leave out --data."
         )
     sizes = tuple(sorted({min(size, least) for size in effort.sizes}))
