@@ -298,7 +298,7 @@ def test_colours_are_no_trick_and_what_says_most_is_named() -> None:
     said = section_of(render(of), "shortcuts")
     assert "Nothing gives the class away. The mean colour says most: 85.0\xa0% right from it alone" in said
     colour |= {"accuracy_ci95": [colour["chance"] + 0.01, 0.95]}
-    assert "not nothing at all. The mean colour says most" in section_of(render(of), "shortcuts")
+    assert "a warning is due. The mean colour says most" in section_of(render(of), "shortcuts")
     assert "note" not in said
     colour |= {"found": True, "accuracy": 0.97}
     said = section_of(render(of), "shortcuts")

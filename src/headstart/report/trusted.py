@@ -260,7 +260,7 @@ def shortcuts(album: Album) -> str:
 def _nothing(best: dict[str, Any]) -> str:
     if best["accuracy_ci95"][0] <= best["chance"]:
         return "Nothing gives the class away."
-    return "Nothing gives the class away so far that it is worth a warning, but not nothing at all."
+    return "Facts about the files tell something of the class, but not so much that a warning is due."
 
 
 def weak(album: Album) -> str:
