@@ -115,8 +115,8 @@ def told(report: dict[str, Any], data: Path, out: Path) -> None:
         _show.score(report["cv"], "in cross-validation")
     if report["fixed"] and report["fixed"]["judges"]:
         said = (
-            f"{report['fixed']['judges']} of your decisions are on pictures that judge it, made where the "
-            "model disagreed: the score flatters a little."
+            f"{report['fixed']['judges']} of your decisions are, or may be, on pictures that judge it. Where "
+            "a model's doubt led to them, the score flatters a little."
         )
         click.echo(_indented(said))
     _show.findings(report, _all_findings(report, data, out))

@@ -32,8 +32,10 @@ def is_finished(report: dict[str, Any]) -> bool:
 
 def is_whole(report: dict[str, Any]) -> bool:
     """Whether the report says all that this build reads. `0.1.0` wrote less before it was finished."""
+    if "command" not in report:
+        return False
     score = report["test"] or report["cv"]
-    return "command" in report and all("recall_ci95" in one for one in score["per_class"].values())
+    return all("recall_ci95" in one for one in score["per_class"].values())
 
 
 def same(folder: Path, found: Scan, options: dict[str, Any]) -> Model | None:

@@ -167,9 +167,9 @@ def _cautions(report: dict[str, Any], score: dict[str, Any]) -> list[str]:
     if fixed and fixed["judges"]:
         found.append(
             note(
-                f"{count(fixed['judges'], 'picture')} that judge it, or might, were moved or dropped by hand, where the "
-                "model disagreed with the label. Wrong labels with which it agrees are still there: the score flatters "
-                "a little."
+                f"{count(fixed['judges'], 'picture')} that judge it, or might, were moved or dropped by hand. Where a "
+                "model's doubt pointed to them, the score flatters a little: wrong labels with which it agrees are "
+                "still there."
             )
         )
     if score["accuracy_ci95"][1] - score["accuracy_ci95"][0] > 0.1:
