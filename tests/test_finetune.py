@@ -130,19 +130,76 @@ def test_training_in_half_precision_is_close_to_whole(learnt: Material) -> None:
 
 def test_a_folded_network_has_the_outputs_and_gradients_of_the_plain_one() -> None:
     plain, folded = load(LITE), load(LITE)
-    fold(folded, 224)
+    assert fold(folded, 224)  # it pads more below and on the right
     assert "forward" in vars(next(m for m in folded.modules() if isinstance(m, torch.nn.Conv2d)))
     x = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(1))
     slopes = []
-    for net in (plain, folded):
+    for net, own_x in ((plain, x), (folded, x.flip(2, 3))):
         net.requires_grad_(True)
-        net.features(x).square().mean().backward()
+        net.features(own_x).square().mean().backward()
         slopes.append({name: own.grad for name, own in net.named_parameters() if own.grad is not None})
-    torch.testing.assert_close(folded.features(x), plain.features(x), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(folded.features(x.flip(2, 3)), plain.features(x), rtol=1e-3, atol=1e-4)
     assert slopes[0].keys() == slopes[1].keys()
     for name, slope in slopes[0].items():
         largest = float(slope.abs().max())
         torch.testing.assert_close(slopes[1][name], slope, rtol=0.02, atol=0.01 * largest + 1e-9)
+
+
+@pytest.mark.parametrize(("side", "is_turned"), [(224, True), (225, True), (200, True), (224, False)])
+def test_maps_are_turned_only_where_that_changes_nothing(side: int, is_turned: bool) -> None:
+    """A stride with padding of its own leaves out other rows of a turned map than of the map itself."""
+    nets = load(LITE), load(LITE)
+    for net in nets:
+        block = next(m for m in net.modules() if type(getattr(m, "conv_dw", None)).__name__ == "Conv2dSame")
+        if not is_turned:
+            own = torch.nn.Conv2d(96, 96, 3, 2, 1, groups=96, bias=False)
+            own.weight = block.conv_dw.weight
+            block.conv_dw = own
+    plain, folded = nets
+    assert fold(folded, side) == is_turned
+    assert "forward" in vars(next(m for m in folded.modules() if isinstance(m, torch.nn.Conv2d)))
+    x = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        found = torch.cat(folded.depths(x.flip(2, 3) if is_turned else x), 1)
+        wanted = torch.cat(plain.depths(x), 1)
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-3 * float(wanted.abs().max()))
+
+
+@pytest.mark.parametrize("stages", [0, 4])
+def test_what_is_trained_has_the_features_of_the_network(stages: int) -> None:
+    """Of pictures, and of maps that were kept, though its own maps lie turned."""
+    width = LITE.depths[-1].stop
+    start = Start(
+        0, *(np.ones((width, *more), np.float32) for more in ((), (), (2,))), np.ones(2, np.float32)
+    )
+    network, plain = Thawed(LITE, stages, start), load(LITE)
+    pixels = torch.from_numpy(np.random.default_rng(3).integers(0, 256, (2, 224, 224, 3), dtype=np.uint8))
+    with torch.no_grad():
+        views, pooled = pixels.flatten(1), []
+        if stages:
+            x = plain.stem(network.normalise(pixels))
+            for stage in list(plain.stages)[:stages]:
+                x = stage(x)
+                pooled.append(plain.pooled(x))
+            views = torch.cat([*pooled, x.flatten(1)], 1)
+        found = network.features(views)
+        wanted = torch.cat(plain.depths(network.normalise(pixels)), 1)
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-3 * float(wanted.abs().max()))
+
+
+@pytest.mark.parametrize("stages", [0, 2])
+def test_depths_that_the_head_does_not_see_change_nothing(stages: int) -> None:
+    spec, dice = small(), np.random.default_rng(0)
+    width = spec.depths[-1].stop
+    weight, mean, scale = (dice.normal(size=(width, *more)).astype(np.float32) for more in ((2,), (), ()))
+    for depth in spec.depths:
+        zero = np.where(np.arange(width) < depth.start, np.float32(0), np.float32(1))[:, None]
+        all_of_it = Thawed(spec, stages, Start(0, mean, scale, weight * zero, np.zeros(2, np.float32)))
+        own = (array[depth.start :] for array in (mean, scale, weight))
+        some = Thawed(spec, stages, Start(depth.start, *own, np.zeros(2, np.float32)))
+        views = torch.from_numpy(dice.integers(0, 256, (3, some.width)).astype(some.dtype))
+        with torch.no_grad():
+            torch.testing.assert_close(some(views), all_of_it(views), rtol=1e-4, atol=1e-3)
 
 
 def test_pairs_that_only_look_like_pairs_are_left_alone() -> None:
@@ -566,7 +623,8 @@ def test_training_that_changes_nothing_is_never_better(learnt: Material) -> None
         tried = attempt(learnt, Asked(2, "none", still, seed))
         assert not tried.is_better
         gains.append(tried.gain[0])
-    assert np.abs(gains).max() < 1e-3  # frozen and trained are calibrated alike
+    # frozen and trained are calibrated alike; features in bfloat16, where the chip has it, are rounded
+    assert np.abs(gains).max() < (5e-3 if open_engine(learnt.spec).precision == "bf16" else 1e-3)
 
 
 def test_another_start_is_another_training(learnt: Material) -> None:

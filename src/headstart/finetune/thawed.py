@@ -2,11 +2,13 @@
 
 Batch normalisation keeps its statistics and trains its affine part, so that it is a factor and a shift for
 each channel. These are multiplied into the convolution before it at every step: the same gradients, and two
-passes over the largest maps less (`benchmarks/finetuning.py`).
+passes over the largest maps less. Maps that would be padded by a pass of their own lie turned by 180 degrees
+(see `fold`), and no activation overwrites what its gradient needs (`benchmarks/finetuning.py`).
 """
 
 import copy
 import itertools
+import math
 import types
 from dataclasses import dataclass
 from typing import Any, final
@@ -22,6 +24,7 @@ from headstart.backbones.scratch import is_unclipped
 from headstart.values import Floats, Spec
 
 CLOSE = 1e-3  # of the largest feature: how far a folded network may be from the plain one
+_KEPT = (nn.Hardtanh, nn.Hardswish, nn.SiLU)  # in place, gradients need a copy of what they overwrite
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +55,10 @@ class Thawed(nn.Module):
         self.stages, self.dim, self._first = stages, spec.dim, start.first
         self.learns_statistics = spec.weights.source == "random"
         self.is_clipped = not is_unclipped(spec)
-        if not self.learns_statistics:
-            fold(self.chain, spec.preprocess.size_px)
+        self._is_turned = not self.learns_statistics and fold(self.chain, spec.preprocess.size_px)
+        for module in self.chain.modules():
+            if isinstance(module, _KEPT):
+                module.inplace = False
         self.chain.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.normalise = Normalise(spec.preprocess)
         self.weight = nn.Parameter(torch.from_numpy(start.weight.copy()))
@@ -87,24 +92,35 @@ class Thawed(nn.Module):
 
     def forward(self, views: torch.Tensor) -> torch.Tensor:
         """Logits before calibration."""
-        inputs: torch.Tensor = (self.features(views)[:, self._first :] - self.mean) * self.scale
+        inputs: torch.Tensor = (self._depths(views, self._first) - self.mean) * self.scale
         return inputs @ self.weight + self.bias
 
     def features(self, views: torch.Tensor) -> torch.Tensor:
         """Features of every depth [b, d], in the order of `Spec.depths`."""
+        return self._depths(views, 0)
+
+    def _depths(self, views: torch.Tensor, first: int) -> torch.Tensor:
+        """Features from `first` on. What lies before is not pooled: its gradients, too, would cost passes."""
         views = views.to(self.device, non_blocking=True)
+        below, above = views[:, : self.pooled_width], views[:, self.pooled_width :]
         if self.stages:
-            found = [views[:, : self.pooled_width].float()]
-            x = views[:, self.pooled_width :].float().reshape(len(views), *self.map_shape)
+            x = above.float().reshape(len(views), *self.map_shape)
         else:
-            found = []
-            x = self.chain.stem(self.normalise(views.reshape(len(views), self._side, self._side, 3)))
+            x = self.normalise(above.reshape(len(views), self._side, self._side, 3))
+        if self._is_turned:
+            x = x.flip(2, 3)
+        if not self.stages:
+            x = self.chain.stem(x)
         if x.ndim == 4 and self.chain.layout == "NCHW":
             x = x.contiguous(memory_format=torch.channels_last)
+        found, at = [below[:, first:].float()], self.pooled_width
         for stage in list(self.chain.stages)[self.stages :]:
             x = stage(x)
-            found.append(self.chain.pooled(x))
-        return torch.cat([*found, self.chain.tail(x)], 1)
+            width = 2 * x.shape[1 if self.chain.layout == "NCHW" else -1]
+            if first < at + width:
+                found.append(self.chain.pooled(x)[:, max(0, first - at) :])
+            at += width
+        return torch.cat([*found, self.chain.tail(x)[:, max(0, first - at) :]], 1)
 
     def groups(self) -> list[tuple[str, list[nn.Parameter]]]:
         """What is trained, by name, shallow to deep: stages, tail, head."""
@@ -184,14 +200,21 @@ def _below(chain: Chain, stages: int, side: int) -> tuple[int, tuple[int, ...]]:
     return width, tuple(x.shape[1:])
 
 
-def fold(chain: Chain, side: int) -> None:
-    """Let every convolution do the work of the batch normalisation behind it, where that changes nothing.
+def fold(chain: Chain, side: int) -> bool:
+    """Let every convolution do the work of what stands around it, where that changes nothing.
 
-    A pair is a convolution and a normalisation that were registered one after the other; whether they are
-    also run so is tried on noise. Names of tensors stay as they are.
+    Behind it, of a batch normalisation: a pair is a convolution and a normalisation that were registered one
+    after the other. Before it, of TensorFlow's "same" padding, which is one wider below and on the right than
+    above and on the left, so that libraries pad the map first. On a map turned by 180 degrees a turned kernel
+    does the same with padding of its own. Whether all this leaves the features alone is tried on noise.
+    Names of tensors stay as they are, and so do the tensors.
+
+    Returns:
+        Whether the chain now has to be given turned pictures, or turned maps.
     """
-    pairs = {
-        (first, second)
+    convs = [module for module in chain.modules() if isinstance(module, nn.Conv2d)]
+    norms = {
+        first: second
         for module in chain.modules()
         for first, second in itertools.pairwise(module.children())
         if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d) and second.affine
@@ -199,26 +222,44 @@ def fold(chain: Chain, side: int) -> None:
     picture = example(side)
     with torch.no_grad():
         plain = torch.cat(chain.depths(picture), 1)
-        for conv, norm in pairs:
-            _join(conv, norm)
-        found = torch.cat(chain.depths(picture), 1)
-    if not torch.allclose(found, plain, rtol=0, atol=CLOSE * float(plain.abs().max())):
-        for conv, norm in pairs:
-            del conv.forward, norm.forward  # back to their classes'
+        for turned in (True, False) if any(map(_pads_the_map, convs)) else (False,):
+            for conv in convs if turned else norms:
+                _join(conv, norms.get(conv), turned=turned)
+            found = torch.cat(chain.depths(picture.flip(2, 3) if turned else picture), 1)
+            if torch.allclose(found, plain, rtol=0, atol=CLOSE * float(plain.abs().max())):
+                return turned
+            for own in (*convs, *norms.values()):
+                own.__dict__.pop("forward", None)  # back to their classes'
+    return False
 
 
-def _join(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
-    plain: Any = type(conv).forward
+def _pads_the_map(conv: nn.Conv2d) -> bool:
+    return type(conv).__name__ == "Conv2dSame" and all(size % 2 for size in conv.kernel_size)
+
+
+def _turned_padding(conv: nn.Conv2d, x: torch.Tensor) -> tuple[int, ...]:
+    """What "same" pads below and on the right: `ceil(n / stride)` outputs along a side of n."""
+    sides = zip(x.shape[2:], conv.kernel_size, conv.stride, conv.dilation, strict=True)
+    wanted = ((-(-n // step) - 1) * step + (size - 1) * far + 1 - n for n, size, step, far in sides)
+    return tuple(math.ceil(max(0, total) / 2) for total in wanted)
+
+
+def _join(conv: nn.Conv2d, norm: nn.BatchNorm2d | None, *, turned: bool) -> None:
+    plain: Any = nn.Conv2d.forward if turned and _pads_the_map(conv) else type(conv).forward
 
     def convolve(self: Any, x: torch.Tensor) -> torch.Tensor:
         own: Any = norm
-        factor = own.weight * torch.rsqrt(own.running_var + own.eps)
-        shift = own.running_mean if self.bias is None else own.running_mean - self.bias
+        weight, bias = self.weight, self.bias
+        if turned and weight.shape[2:] != (1, 1):
+            weight = weight.flip(2, 3)
+        if own is not None:
+            factor = own.weight * torch.rsqrt(own.running_var + own.eps)
+            shift = own.running_mean if bias is None else own.running_mean - bias
+            weight, bias = weight * factor[:, None, None, None], own.bias - shift * factor
         double = copy.copy(self)  # with tensors of its own, for several threads may be here at once
-        double.__dict__["_parameters"] = {
-            "weight": self.weight * factor[:, None, None, None],
-            "bias": own.bias - shift * factor,
-        }
+        double.__dict__["_parameters"] = {"weight": weight, "bias": bias}
+        if turned and _pads_the_map(self):
+            double.padding = _turned_padding(self, x)
         found: torch.Tensor = plain(double, x)
         return found
 
@@ -227,4 +268,5 @@ def _join(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
         return found
 
     conv.forward = types.MethodType(convolve, conv)  # type: ignore[method-assign]
-    norm.forward = types.MethodType(activate, norm)  # type: ignore[method-assign]
+    if norm is not None:
+        norm.forward = types.MethodType(activate, norm)  # type: ignore[method-assign]

@@ -42,7 +42,7 @@ from headstart.heads.logistic import Logistic
 from headstart.values import Doubles, Features, Floats, Halves, Ints, Spec
 
 FOLDER = "tuning"
-RULES = 3  # of how a network is trained; a change that moves a bit is a new number
+RULES = 4  # of how a network is trained; a change that moves a bit is a new number
 SHARE = 0.2  # of the training part is kept for judging epochs, where the user brought no val part
 VIEWS = 4  # of each picture, disk permitting
 SHARES = (0.25, 0.5, 0.75, 1.0)  # of the way from the start to the trained weights
