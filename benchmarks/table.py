@@ -17,8 +17,8 @@ MEASURED = _harness.ROOT / "docs" / "measured.md"
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
 ORDER = (
     "against_plain", "pipeline", "against_fastai", "second_run", "startup", "memory", "accuracy", "few",
-    "finetuning", "tuning", "scratch", "budgets", "promise", "backbone_choice", "best", "unknown", "sets",
-    "calibration", "suspects", "curve", "next", "trust", "explain", "samples", "duplicates", "twins",
+    "finetuning", "halved", "tuning", "scratch", "budgets", "promise", "backbone_choice", "best", "unknown",
+    "sets", "calibration", "suspects", "curve", "next", "trust", "explain", "samples", "duplicates", "twins",
     "hostile", "kills", "tuning_kills", "environment", "parity", "export", "web", "serve", "studio_kills",
 )  # fmt: skip
 HEADLINES = (  # how claims begin that stand in the README: every promise, and whatever was missed

@@ -111,8 +111,27 @@ def test_on_another_device_everything_lies_there(
     assert all(own.grad is not None and own.grad.device == network.device for own in parameters)
 
 
+@pytest.mark.parametrize(
+    ("name", "able", "expected"),
+    [
+        ("scratch:small-cnn", {"amx_bf16": True}, True),
+        ("scratch:resnet18", {"amx_bf16": True}, True),
+        ("efficientnet_lite0", {"amx_bf16": True}, False),  # a kernel for each channel
+        ("scratch:small-cnn", {"amx_bf16": False, "avx512_bf16": True}, False),
+        ("scratch:small-cnn", {}, False),
+    ],
+    ids=str,
+)
+def test_half_precision_only_where_it_is_faster(
+    monkeypatch: pytest.MonkeyPatch, name: str, able: dict[str, bool], expected: bool
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    chain = load(backbones.spec(name))
+    assert thawed.halves(chain, torch.device("cpu")) == expected
+
+
 def test_training_in_half_precision_is_close_to_whole(learnt: Material) -> None:
-    """As on a GPU; what is kept and stepped stays in float32."""
+    """As on a GPU, and on processors with AMX; what is kept and stepped stays in float32."""
     seen, truth = torch.zeros(0), torch.from_numpy(learnt.features.y[:8])
     losses, slopes = [], []
     for halved in (False, True):
@@ -568,6 +587,9 @@ def test_a_continued_training_took_as_long_as_all_its_runs(learnt: Material) -> 
     assert again.seconds >= sum(one.seconds for one in first.epochs)
     assert again.heads == first.heads
     assert first.to_json()["start_head"] in tune.LINEAR
+    assert first.to_json()["precision"] == (
+        "bf16" if thawed.halves(load(learnt.spec), torch.device("cpu")) else "f32"
+    )
 
 
 def test_pictures_of_one_class_judge_nothing(learnt: Material) -> None:

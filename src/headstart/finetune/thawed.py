@@ -42,8 +42,8 @@ class Start:
 class Thawed(nn.Module):
     """Views [b, width] to logits [b, k], through the stages from `stages` on. Below them nothing is held.
 
-    On `cuda` it lies there, and is trained in bfloat16 (autocast) where the chip computes in it; on any other
-    device of the engines on the CPU. Views may lie anywhere, logits come where the network is.
+    On `cuda` it lies there, on any other device of the engines on the CPU; it is trained in bfloat16
+    (autocast) where that is faster. Views may lie anywhere, logits come where the network is.
     """
 
     mean: torch.Tensor
@@ -69,7 +69,7 @@ class Thawed(nn.Module):
         self.pooled_width, self.map_shape = _below(self.chain, stages, self._side)
         self.eval()
         self.to(place(device))
-        self.is_halved = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
+        self.is_halved = halves(self.chain, self.device)
         self._trained = self._parts()
         for _, group in self._trained:
             for own in group:
@@ -185,6 +185,20 @@ class Thawed(nn.Module):
 def place(device: str) -> torch.device:
     """Where a network is trained whose pictures are encoded on `device`."""
     return torch.device(device if device.startswith("cuda") else "cpu")
+
+
+def halves(chain: nn.Module, device: torch.device) -> bool:
+    """Whether training is faster in bfloat16, by what there is and not by the clock: a run has to end with
+    the bits of another on the same machine.
+
+    On a processor that multiplies tiles of bfloat16 (AMX) two to three times, unless convolutions have a
+    kernel for each channel, whose gradients there are slow (`benchmarks/halved.py`).
+    """
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    able: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.6 has none
+    has_depthwise = any(isinstance(one, nn.Conv2d) and one.groups > 1 for one in chain.modules())
+    return device.type == "cpu" and able.get("amx_bf16", False) and not has_depthwise
 
 
 def _below(chain: Chain, stages: int, side: int) -> tuple[int, tuple[int, ...]]:

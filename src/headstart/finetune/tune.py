@@ -90,6 +90,7 @@ class Attempt:
     after: Doubles  # [m, k] trained: temperature and share from the other half of the pictures
     seconds: float  # of all runs that it took, but for what they were interrupted in
     heads: tuple[str, str]  # of the frozen network, and the one that training began with
+    precision: str  # of a training step: "bf16" or "f32"
 
     @property
     def gain(self) -> tuple[float, float, float]:
@@ -133,6 +134,7 @@ class Attempt:
             "seconds": round(self.seconds, 2),
             "frozen_head": self.heads[0],
             "start_head": self.heads[1],
+            "precision": self.precision,
         }
 
 
@@ -276,6 +278,7 @@ def _judged(material: Material, ground: _Ground, views: Views, epochs: int, begi
         softmax(ways[best], warmth), warmth, _unseen(network, views, features, train, val),
         _crosswise([still], y, halves), _crosswise(ways, y, halves),
         before + time.perf_counter() - begin, (ground.frozen.best.head, ground.begins),
+        "bf16" if network.is_halved else "f32",
     )  # fmt: skip
 
 
