@@ -1,7 +1,8 @@
 """What training stages is worth on real sets: frozen, last, all, auto and from scratch, on their test parts.
 
 Each is `headstart train` with the same budget for its tuning; `auto` sees only the training part. Differences
-to the frozen network are paired, picture by picture.
+to the frozen network are paired, picture by picture. Five sets of pictures, and spoken digits drawn as
+spectrograms, which are as far from photographs as pictures can be.
 """
 
 import os
@@ -10,10 +11,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import _harness
+import _spectrograms
 import numpy as np
 from _harness import Bound, Options, Result
 
-SETS = ("hymenoptera", "flowers12", "alien_predator", "caltech101_small", "cifar10_small")
+SPOKEN = "spoken_digits"
+SETS = ("hymenoptera", "flowers12", "alien_predator", "caltech101_small", "cifar10_small", SPOKEN)
 
 
 def measure(asked: Options) -> Iterator[Result]:
@@ -27,6 +30,8 @@ def measure(asked: Options) -> Iterator[Result]:
         os.environ["HEADSTART_CACHE"] = str(_harness.with_network(place / "cache"))
         for name in asked.extra.sets.split(",")[: 1 if asked.quick else None]:
             folder = _harness.picture_set(asked, name)
+            if name == SPOKEN:
+                folder = _spectrograms.drawn(folder, place / name)
             small = name == "cifar10_small"
             right: dict[str, Any] = {}
             for way in asked.extra.ways.split(","):

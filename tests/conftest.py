@@ -9,6 +9,8 @@ import make
 import pytest
 from hypothesis import settings
 
+from headstart.engines import openvino
+
 # The same examples on every machine, and no time limit per example: machines are shared and noisy.
 settings.register_profile("headstart", deadline=None, derandomize=True)
 settings.load_profile("headstart")
@@ -23,6 +25,18 @@ def _cache(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator
     shared = (base if worker_id == "master" else base.parent) / "cache"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HEADSTART_CACHE", str(shared))
+        yield
+
+
+@pytest.fixture(scope="module")
+def float32() -> Iterator[None]:
+    """The engine of the CPU computes in float32 on every processor.
+
+    For modules that compare arithmetic to the fourth digit: on a processor that computes in bfloat16 they
+    would compare its rounding.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(openvino, "_precision", lambda _core: "f32")
         yield
 
 

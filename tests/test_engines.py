@@ -231,3 +231,18 @@ def test_no_room_for_the_converted_network_is_said(tmp_path: Path) -> None:
         r"SAID the converted network cannot be kept at .*MB are free\. Free some space", done.stdout
     )
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.usefixtures("float32")
+def test_a_network_from_the_cache_computes_as_precisely_as_when_it_was_made(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A runtime that reads a compiled network may round as it likes best, unless it is told again."""
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path))
+    spec = backbones.spec(backbones.DEFAULT)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3), dtype=np.uint8)
+    made, read, reference = (
+        open_engine(spec, device).encode(pixels).astype(np.float64) for device in ("cpu", "cpu", "torch")
+    )
+    assert np.array_equal(made, read)
+    assert np.abs(read - reference).max() < 0.05

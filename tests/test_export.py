@@ -51,6 +51,8 @@ from headstart.model.build import build
 from headstart.model.model import Answers, Model
 from headstart.values import Bytes, Doubles, Halves, Spec, Split
 
+pytestmark = pytest.mark.usefixtures("float32")
+
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
 NETWORK = "scratch:small-cnn?size=32&width=8"

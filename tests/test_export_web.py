@@ -33,6 +33,8 @@ from headstart.export.web import Web, _page, _runtime
 from headstart.modalities.image import decode
 from headstart.values import Preprocess
 
+pytestmark = pytest.mark.usefixtures("float32")
+
 ASSETS = Path(_page.__file__).with_name("assets")
 CLASSES = ("ants", "bees", "wasps", "<b>hornets</b>")
 BEES = {"title": "Honey bees", "url": "https://example.org/bees"}

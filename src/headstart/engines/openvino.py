@@ -75,6 +75,10 @@ def no_telemetry() -> Iterator[None]:
             sys.modules["openvino_telemetry"] = had
 
 
+def _precision(core: Any) -> str:
+    return "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
+
+
 @final
 class OpenVinoEngine(engines.Engine):
     """A compiled network and a pool of requests, one per thread that calls."""
@@ -94,8 +98,7 @@ class OpenVinoEngine(engines.Engine):
         core = _runtime().Core()
         # Copied, not mapped: a mapped file that somebody cuts short would kill the process.
         core.set_property({"ENABLE_MMAP": False})
-        able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        return cls(backbone, stages, core, "bf16" if "BF16" in able else "f32")
+        return cls(backbone, stages, core, _precision(core))
 
     def ready(self) -> None:
         """Open the compiled network, once: from the cache where it is there and whole, else made and kept.
@@ -225,7 +228,7 @@ def compiled(
     blob = _read_checked(kept)
     if blob is not None:
         try:
-            return core.import_model(io.BytesIO(blob), "CPU", {})
+            return core.import_model(io.BytesIO(blob), "CPU", options)
         except RuntimeError:  # made by another build of the runtime after all: as good as absent
             pass
     make_cache_folder("networks", folder.name)  # before the work, so that it is not in vain
