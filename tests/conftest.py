@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import make
@@ -28,15 +29,29 @@ def _cache(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator
         yield
 
 
-@pytest.fixture(scope="module")
-def float32() -> Iterator[None]:
+@contextmanager
+def _in_float32() -> Iterator[None]:
     """The engine of the CPU computes in float32 on every processor.
 
-    For modules that compare arithmetic to the fourth digit: on a processor that computes in bfloat16 they
-    would compare its rounding.
+    For what compares arithmetic to the fourth digit: on a processor that computes in bfloat16 it would
+    compare its rounding.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(openvino, "_precision", lambda _core: "f32")
+        yield
+
+
+@pytest.fixture(scope="module")
+def float32() -> Iterator[None]:
+    """For a whole module."""
+    with _in_float32():
+        yield
+
+
+@pytest.fixture
+def float32_here() -> Iterator[None]:
+    """For one test, and for what it makes itself."""
+    with _in_float32():
         yield
 
 

@@ -13,8 +13,9 @@ import pytest
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 README = BENCHMARKS.parent / "README.md"
 OTHER_DOORS = {"table"}  # not called as the others are
-OWN_PICTURES = {"halved",   # or asked for later
-    "startup", "memory", "environment", "against_fastai", "choices", "best", "samples", "studio_kills",
+OWN_PICTURES = {  # or asked for later, or none
+    "halved", "startup", "memory", "environment", "against_fastai", "choices", "best", "samples",
+    "studio_kills",
 }  # fmt: skip
 SCRIPTS = sorted(p.stem for p in BENCHMARKS.glob("*.py") if p.stem[0] != "_" and p.stem not in OTHER_DOORS)
 
