@@ -84,8 +84,7 @@ def _whole(claim: str, model: Any, told: Any, away: list[float]) -> Result:
     taken = seconds["tune"] + (0.0 if model.report["test"] else seconds["evaluate"])
     away.append(taken / told.whole_s)
     tried = [
-        {key: one[key] for key in ("seconds", "best_epoch", "again", "views")}
-        | {"epochs": len(one["epochs"])}
+        {key: one[key] for key in ("seconds", "share", "again", "views")} | {"epochs": len(one["epochs"])}
         for one in model.report["tuning"]
     ]
     return Result(

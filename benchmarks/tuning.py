@@ -53,7 +53,7 @@ def measure(asked: Options) -> Iterator[Result]:
                     "tuned": model.report["tune"],
                     "attempts": [
                         {key: one[key] for key in ("stages_frozen", "better", "nll_gain", "nll_gain_ci95",
-                         "augment", "mirrored", "best_epoch", "share", "again", "seconds", "promised_s")}
+                         "augment", "mirrored", "share", "again", "seconds", "promised_s")}
                         | {"epochs": len(one["epochs"])}
                         for one in model.report["tuning"] or ()
                     ],

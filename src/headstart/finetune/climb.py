@@ -134,9 +134,9 @@ def _training(material: Material) -> Material:
 def climb(material: Material, fitted: Fitted, wish: Wish, seed: int, head: str = "auto") -> Climb:
     """Try what was asked for. `auto` climbs while a rung is better, and takes the best, or none.
 
-    A depth that the user named is taken even where it is no better: the report says so. But where no epoch
-    was better than the start there is nothing to take. With a budget, a rung is begun only while time is
-    left, and trained as long as fits.
+    A depth that the user named is taken even where its gain may be noise: the report says so. But where the
+    start by itself is better than any mixture with what was trained there is nothing to take. With a budget,
+    a rung is begun only while time is left, and trained as long as fits.
 
     Raises:
         TooFewExamples: as in `check`.
@@ -160,7 +160,7 @@ def climb(material: Material, fitted: Fitted, wish: Wish, seed: int, head: str =
     taken = _best(attempts, wish)
     if taken is None:
         auto = wish.tune == AUTO
-        why = "no depth was better by more than noise." if auto else "no epoch was better than the start."
+        why = "no depth was better by more than noise." if auto else "training made it no better."
         return Climb(material, tuple(attempts), told, None, None, why)
     return Climb(material, tuple(attempts), told, taken, finish(material, fitted, taken), "")
 
@@ -186,12 +186,12 @@ def interrupted(
 
 
 def _best(attempts: list[Attempt], wish: Wish) -> Attempt | None:
-    """What is taken. `auto` wants it to be better for certain, else any epoch that is better will do."""
-    fit = [one for one in attempts if (one.is_better if wish.tune == AUTO else one.best)]
+    """What is taken. `auto` wants it to be better for certain, else any change for the better will do."""
+    fit = [one for one in attempts if (one.is_better if wish.tune == AUTO else one.is_changed)]
     return max(fit, key=lambda one: one.gain[0], default=None)
 
 
 def _again_s(tried: Attempt) -> float:
     """Seconds for the second training of what was tried, by those of the first."""
-    first = sum(epoch.seconds for epoch in tried.epochs[: tried.best])
+    first = sum(epoch.seconds for epoch in tried.epochs)
     return first / (1 - SHARE) if tried.asked.again else 0.0

@@ -52,10 +52,10 @@ FROM_SCRATCH = Recipe(40, 64, 2e-3, 2e-3, 1.0, 0.05, 1.0, 0.1)
 
 @dataclass(frozen=True, eq=False)
 class Course:
-    """How training went: its epochs, and the state after the best of them."""
+    """How training went: its epochs, and the state it leaves."""
 
     epochs: tuple[Epoch, ...]
-    best: int  # number of the epoch whose state is kept; 0: the start
+    epoch: int  # after which the state is this; 0: the start
     state: dict[str, torch.Tensor]
 
 
@@ -74,8 +74,10 @@ def run(  # noqa: PLR0913  each is a thing of its own
 ) -> Course:
     """Train on `rows` of the pictures for at most `stop_after` of the recipe's epochs.
 
-    With `val` rows the best epoch is the one with their least log-loss, else the last. The state after each
-    epoch is kept in the file `kept`; a run that finds one goes on from there and ends with the same bits.
+    It leaves the state after the last epoch: that none is chosen keeps the `val` rows honest, and at the end
+    of the schedule the network is at rest. Cut off before that, with rates still high, it leaves the state in
+    which the log-loss of the `val` rows was least. The state after each epoch is kept in the file `kept`; a
+    run that finds one goes on from there and ends with the same bits.
 
     An epoch in which a number is not finite is the last. It is told, with the gradients up to there.
 
@@ -98,8 +100,6 @@ def run(  # noqa: PLR0913  each is a thing of its own
             done = replace(done, val_nll=loss, val_accuracy=accuracy)
             if loss < least:
                 best, least, best_state = number, loss, _copied(network)
-        else:
-            best, best_state = number, _copied(network)
         if not np.isfinite([done.loss, done.val_nll or 0.0]).all():
             on_epoch(done, stop_after)
             raise NotFinite(
@@ -109,8 +109,10 @@ def run(  # noqa: PLR0913  each is a thing of its own
         history.append(done)
         _keep(kept, network, optimiser, history, best, least, best_state)
         on_epoch(done, stop_after)
-    network.put(best_state)
-    return Course(tuple(history), best, best_state)
+    if stop_after < recipe.epochs and len(val):
+        network.put(best_state)
+        return Course(tuple(history), best, best_state)
+    return Course(tuple(history), len(history), _copied(network))
 
 
 def finished(kept: Path) -> int:

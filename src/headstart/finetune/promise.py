@@ -24,14 +24,13 @@ from headstart.heads._cross_validate import fold_number
 from headstart.values import Spec
 
 LOOKED = 8  # pictures that show how fast looks are made
-TYPICAL = 0.7  # of its epochs are those up to the best, on average (benchmarks/tuning.py)
 
 
 def promises(material: Material, asks: list[Asked]) -> list[Promise]:
     """For each training that may be begun, in order: epochs, seconds until it is judged, and in all.
 
-    With a budget, so many epochs are promised as will fit into it. In all: with the second training, of
-    as many epochs as are usually best, the features, and where there is no test part with cross-validation.
+    With a budget, so many epochs are promised as will fit into it. In all: with the second training, the
+    features, and where there is no test part with cross-validation.
     """
     engine = open_engine(material.spec, material.device)
     encode = seconds_to_encode(engine, material.spec)
@@ -54,7 +53,7 @@ def _promise(material: Material, asked: Asked, workers: int, encode: float) -> P
     if math.isfinite(asked.budget_s):
         plan = cost.plan(asked.budget_s - prepare, plan.epochs)
     judged = prepare + cost.judged(plan.epochs)
-    whole, trainings = judged + _after(cost, plan), 1 + plan.again
+    whole, trainings = judged + cost.after(plan), 1 + plan.again
     if material.crossed:
         train = material.take(np.setdiff1d(np.arange(n), material.val)).features
         # the user's val part judges no fold: what is taken is trained twice in each
@@ -81,17 +80,12 @@ def _folds(
     if math.isfinite(asked.budget_s):
         once = cost if plan.again else replace(cost, again=0)
         plan = once.plan(asked.budget_s / folds, plan.epochs)
-    return folds * (cost.judged(plan.epochs) + _after(cost, plan))
+    return folds * (cost.judged(plan.epochs) + cost.after(plan))
 
 
 def _states(network: Thawed, trainings: int) -> int:
     """Bytes of what these keep to go on from: weights, the best ones, and two moments of each."""
     return trainings * 4 * sum(own.nbytes for own in network.state().values())
-
-
-def _after(cost: Cost, plan: Plan) -> float:
-    """Seconds from its judgement on, as they usually are: a budget reserves what they are at most."""
-    return cost.after(plan._replace(epochs=max(1, round(TYPICAL * plan.epochs))))
 
 
 def _blank(spec: Spec, k: int) -> Start:

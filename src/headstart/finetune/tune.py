@@ -4,7 +4,7 @@
                                                                     └─▶ once more on all pictures ─▶ backbone
 
 Kumar et al. 2022 (LP-FT, arXiv:2202.10054) on starting from the head; Wortsman et al. 2022 (WiSE-FT,
-arXiv:2109.01903) on mixing weights. Where no epoch is better than the start, the frozen network stays.
+arXiv:2109.01903) on mixing weights. Where no mixture is better than the start, the frozen network stays.
 """
 
 import hashlib
@@ -42,10 +42,10 @@ from headstart.heads.logistic import Logistic
 from headstart.values import Doubles, Features, Floats, Halves, Ints, Spec
 
 FOLDER = "tuning"
-RULES = 4  # of how a network is trained; a change that moves a bit is a new number
-SHARE = 0.2  # of the training part is kept for judging epochs, where the user brought no val part
+RULES = 5  # of how a network is trained; a change that moves a bit is a new number
+SHARE = 0.2  # of the training part is kept for judging, where the user brought no val part
 VIEWS = 4  # of each picture, disk permitting
-SHARES = (0.25, 0.5, 0.75, 1.0)  # of the way from the start to the trained weights
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the way from the start to the trained weights
 GROUPS = 5  # kept for judging at least: fewer show no spread
 WORTH_CONVERTING = 300  # pictures from which the fast engine's conversion pays
 MIRRORED = 200  # pictures on which it is tried whether mirrored ones are still recognised
@@ -77,10 +77,10 @@ class Attempt:
 
     asked: Asked
     looks: Looks
-    state: dict[str, torch.Tensor]  # after the best epoch, unmixed
+    state: dict[str, torch.Tensor]  # as training left it, unmixed
     share: float  # of the way from the start that was best
     epochs: tuple[Epoch, ...]
-    best: int
+    epoch: int  # after which the state is this: the last, or where it was cut off the best so far
     truth: Ints  # [m]
     groups: Ints  # [m]
     probabilities: Doubles  # [m, k] of the network to be shipped, calibrated on these pictures
@@ -102,9 +102,14 @@ class Attempt:
         return paired(was - now, self.groups)
 
     @property
+    def is_changed(self) -> bool:
+        """Whether anything of what was trained is in it."""
+        return self.epoch > 0 and self.share > 0
+
+    @property
     def is_better(self) -> bool:
         """Whether training changed anything, and the gain is more than noise."""
-        return self.best > 0 and self.gain[1] > 0
+        return self.is_changed and self.gain[1] > 0
 
     @property
     def is_worse(self) -> bool:
@@ -128,7 +133,7 @@ class Attempt:
             "better": self.is_better,
             "worse": self.is_worse,
             "share": self.share,
-            "best_epoch": self.best,
+            "weights_of_epoch": self.epoch,
             "epochs": [one.to_json() for one in self.epochs],
             "again": self.asked.again,
             "seconds": round(self.seconds, 2),
@@ -274,7 +279,7 @@ def _judged(material: Material, ground: _Ground, views: Views, epochs: int, begi
     warmth = temperature(ways[best], y)
     before = sum(epoch.seconds for epoch in course.epochs[:done])  # of runs that this one continues
     return Attempt(
-        asked, looks, course.state, shares[best], course.epochs, course.best, y, groups,
+        asked, looks, course.state, shares[best], course.epochs, course.epoch, y, groups,
         softmax(ways[best], warmth), warmth, _unseen(network, views, features, train, val),
         _crosswise([still], y, halves), _crosswise(ways, y, halves),
         before + time.perf_counter() - begin, (ground.frozen.best.head, ground.begins),
@@ -297,7 +302,7 @@ def _crosswise(ways: list[Floats], y: Ints, halves: Ints) -> Doubles:
 
 
 def finish(material: Material, fitted: Fitted, tried: Attempt) -> Tuned:
-    """The backbone to ship: trained once more, as long as was best, on all of the material.
+    """The backbone to ship: trained once more, as was judged, on all of the material.
 
     Where the user brought a val part, this stays out, and what was judged is what ships; as where the budget
     left too little time to do it all twice.
@@ -310,15 +315,15 @@ def finish(material: Material, fitted: Fitted, tried: Attempt) -> Tuned:
     start = _start(material.spec, base)
     network = Thawed(material.spec, asked.stages, start, material.device)
     origin = {name: own.detach().clone() for name, own in network.state().items()}
-    state = tried.state if tried.best else origin
-    if asked.again and tried.best:
+    state = tried.state
+    if asked.again and tried.is_changed:
         views = _views(material, asked, network, tried.looks)
         folder = _folder(material, asked, rows, rows[:0], start)
         nothing = np.zeros(0, np.int64)
         state = loop.run(
             network, views, features.y, rows, asked.recipe,
-            seed=asked.seed, val=nothing, stop_after=tried.best, kept=_state(folder, "final", tried.looks),
-            on_epoch=material.on_epoch,
+            seed=asked.seed, val=nothing, stop_after=asked.recipe.epochs,
+            kept=_state(folder, "final", tried.looks), on_epoch=material.on_epoch,
         ).state  # fmt: skip
     network.put(_between(origin, state, tried.share))
     seen = learnt_from(material.spec) | set(features.digests)
@@ -337,7 +342,7 @@ def finish(material: Material, fitted: Fitted, tried: Attempt) -> Tuned:
 
 
 def dealt(material: Material, seed: int) -> tuple[Ints, Ints]:
-    """Rows to train on, and rows to judge epochs by: none with a twin that was learnt from.
+    """Rows to train on, and rows to judge by: none with a twin that was learnt from.
 
     Raises:
         TooFewExamples: too few are left for judging, or they are all of one class: right on it means nothing.
@@ -553,7 +558,7 @@ def fitting(
         own = replace(material.take(rows), on_epoch=in_fold(material.on_epoch, next(folds)))
         fitted = choose(own.features, head=asked.head, seed=asked.seed)
         tried = attempt(own, asked, budget_s)
-        if not tried.best and not is_scratch(material.spec):  # as the model itself would, it stays frozen
+        if not (tried.is_changed or is_scratch(material.spec)):  # it stays frozen, as the model would
             x, warmth = material.features.x, fitted.best.temperature
             return lambda mine: softmax(fitted.logits(x[mine]), warmth)
         tuned = finish(own, fitted, tried)

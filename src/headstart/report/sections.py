@@ -658,6 +658,8 @@ def tuning(album: Album) -> str:
         gain, (low, high) = one["nll_gain"], one["nll_gain_ci95"]
         word = "better" if one["better"] else "worse" if one["worse"] else "no clear difference"
         taken = "taken" if one["taken"] else "not taken"
+        if 0 < one["share"] < 1:
+            taken += f", {share(one['share'])} of the way from the frozen network to the trained one"
         body.append(
             paragraph(
                 f"{text(title)}: {word}, {taken}. Log-loss {one['frozen']['nll']:.3f} before, {one['tuned']['nll']:.3f} after "
