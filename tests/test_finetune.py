@@ -22,7 +22,7 @@ from headstart.errors import Misuse, OutputError, OutputExists, StoreError, TooF
 from headstart.evaluate import softmax
 from headstart.features.extract import quiet
 from headstart.files import cache_folder
-from headstart.finetune import augment, loop, promise, thawed, tune
+from headstart.finetune import augment, loop, pace, promise, thawed, tune
 from headstart.finetune import climb as climbing
 from headstart.finetune import views as kept_views
 from headstart.finetune.climb import asked_for, climb
@@ -378,6 +378,32 @@ def test_what_is_no_better_at_any_share_stays_as_it_was(learnt: Material) -> Non
     tried = attempt(own, Asked(1, "none", replace(SHORT, epochs=1, rate=1.0, head_rate=1.0), seed=0))
     assert (tried.share, tried.is_changed, tried.is_better) == (0.0, False, False)
     assert attempt(learnt, Asked(1, "none", SHORT, seed=0)).epoch == SHORT.epochs
+
+
+def test_rates_are_greater_where_there_is_more_to_learn(learnt: Material) -> None:
+    """And the second training has those of the first."""
+    labels = np.random.default_rng(0).permutation(learnt.features.y)
+    rates = []
+    for own in (learnt, replace(learnt, features=replace(learnt.features, y=labels))):
+        told: list[Epoch] = []
+        own = replace(own, on_epoch=lambda epoch, _of, told=told: told.append(epoch))
+        tried = attempt(own, Asked(2, "none", replace(SHORT, epochs=1), seed=0))
+        finish(own, choose(own.features, head="lda"), replace(tried, share=1.0))
+        rates.append(tried.recipe.rate)
+        assert tried.to_json()["rate"] == pytest.approx(tried.recipe.rate, rel=1e-3)
+        assert [epoch.rate / told[0].rate for epoch in told] == pytest.approx([1.0, 1.0], rel=0.5)
+        assert told[0].rate <= tried.recipe.rate
+    assert SHORT.rate <= rates[0] < rates[1] == loop.BOLDEST * SHORT.rate
+
+
+def test_measuring_the_pace_leaves_no_trace(learnt: Material) -> None:
+    network = Thawed(learnt.spec, 1, start_of(learnt))
+    before = {name: own.clone() for name, own in network.state().items()}
+    views, y = whole_views(learnt, network), torch.from_numpy(learnt.features.y[:8])
+    rows = np.arange(8)
+    step, see = pace.seconds_to_train(network, lambda: torch.from_numpy(views.of(rows, 0 * rows)), y)
+    assert step > see > 0
+    assert all(torch.equal(own, before[name]) for name, own in network.state().items())
 
 
 def test_rates_fall_towards_the_shallow_stages(learnt: Material) -> None:
@@ -941,7 +967,7 @@ def test_what_training_will_take_is_counted_from_its_steps(
     """Looks and frozen stages once, training and judging in every epoch, then the same again on all."""
     n, val = len(learnt.features), len(learnt.features) // 5
     monkeypatch.setattr(promise, "seconds_to_encode", lambda *_: 100.0)
-    monkeypatch.setattr(promise, "_seconds_to_look", lambda *_: 0.0)
+    monkeypatch.setattr(promise, "_seconds_to_view", lambda _m, own, _views: 50.0 if own.stages else 0.0)
     monkeypatch.setattr(promise, "_seconds_to_train", lambda *_: (3.0, 1.0))
     asked = Asked(0, "none", SHORT, 0)  # nothing frozen: nothing but looks before training
     (told,) = promise.promises(learnt, [asked])

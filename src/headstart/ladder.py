@@ -279,7 +279,7 @@ def _fit(name: str, material: Material, seen: Look, seed: int, budget_s: float, 
         )  # fmt: skip
     policy = usual(trained, len(features.classes))
     below = stages_below(spec, "all" if name == "scratch" else name)
-    asked = Asked(below, policy, recipe_for(spec), seed, budget_s=budget_s)
+    asked = Asked(below, policy, recipe_for(spec, trained), seed, budget_s=budget_s)
     return fitting(material, asked, budget_s)
 
 

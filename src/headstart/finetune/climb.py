@@ -83,7 +83,7 @@ def asked_for(material: Material, wish: Wish, seed: int, head: str = "auto") -> 
         Misuse: the wish does not fit this network.
     """
     spec, features = material.spec, material.features
-    recipe = recipe_for(spec)
+    recipe = recipe_for(spec, len(features))
     recipe = replace(recipe, epochs=wish.epochs) if wish.epochs else recipe
     policy = wish.augment or usual(len(features), len(features.classes))
     if wish.freeze_to is not None:

@@ -6,12 +6,12 @@ times are multiplied by how often the step will be done (`pace`). Converting a n
 
 import math
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 import torch
 
-from headstart.backbones.libraries import anatomy
 from headstart.engines import open_engine
 from headstart.features.pipeline import read
 from headstart.finetune.augment import looks
@@ -23,7 +23,7 @@ from headstart.finetune.wish import Material, Promise
 from headstart.heads._cross_validate import fold_number
 from headstart.values import Spec
 
-LOOKED = 8  # pictures that show how fast looks are made
+LOOKED = 16  # pictures that show how fast views are made
 
 
 def promises(material: Material, asks: list[Asked]) -> list[Promise]:
@@ -34,21 +34,20 @@ def promises(material: Material, asks: list[Asked]) -> list[Promise]:
     """
     engine = open_engine(material.spec, material.device)
     encode = seconds_to_encode(engine, material.spec)
-    return [_promise(material, asked, engine.workers, encode) for asked in asks]
+    return [_promise(material, asked, encode) for asked in asks]
 
 
-def _promise(material: Material, asked: Asked, workers: int, encode: float) -> Promise:
+def _promise(material: Material, asked: Asked, encode: float) -> Promise:
     n, k = len(material.features), len(material.features.classes)
     views = usual_views(asked)
     network = Thawed(material.spec, asked.stages, _blank(material.spec, k), material.device)
     step, see = _seconds_to_train(network, k)
     cost = _cost(n, len(material.val), n + material.besides, network, (step, see, encode))
-    look = _seconds_to_look(material, asked, views) / (views * workers)
-    view = look + encode * _share_below(material.spec, asked.stages)
+    view = _seconds_to_view(material, asked, views)
     if math.isfinite(asked.budget_s):
         views = views_within(asked.budget_s, view, lambda _: n, views)
     mirrored = 0 if asked.policy == "none" or network.learns_statistics else 2 * min(MIRRORED, cost.val)
-    prepare = (n * views + mirrored) * view
+    prepare = n * views * view + mirrored * (view + see)
     plan = Plan(asked.recipe.epochs, again=not len(material.val))
     if math.isfinite(asked.budget_s):
         plan = cost.plan(asked.budget_s - prepare, plan.epochs)
@@ -97,23 +96,28 @@ def _blank(spec: Spec, k: int) -> Start:
     )  # fmt: skip
 
 
-def _share_below(spec: Spec, stages: int) -> float:
-    """What part of a pass lies below the trained stages."""
-    pieces = anatomy(spec)
-    total = sum(piece.gmac for piece in pieces)
-    return sum(piece.gmac for piece in pieces[: stages + 1]) / total if stages and total else 0.0
-
-
-def _seconds_to_look(material: Material, asked: Asked, views: int) -> float:
-    """Of all views of one picture, on one thread."""
+def _seconds_to_view(material: Material, asked: Asked, views: int) -> float:
+    """Of one view, when all workers make some: looks, and the frozen stages. The first round warms up."""
+    engine = open_engine(material.spec, material.device, stages=asked.stages) if asked.stages else None
+    if engine is not None:
+        engine.ready()
     rows = np.linspace(0, len(material.files) - 1, LOOKED).astype(int)
-    begin = time.perf_counter()
-    for row in rows:
-        looks(
+
+    def make(row: int) -> None:
+        pixels = looks(
             read(material.files[row]), material.features.digests[row], material.spec.preprocess,
             asked.policy, views, mirror=False, limit_px=material.limit_px,
         )  # fmt: skip
-    return (time.perf_counter() - begin) / len(rows)
+        if engine is not None:
+            engine.encode(pixels)
+
+    taken = 0.0
+    with ThreadPoolExecutor(engine.workers if engine is not None else 2) as pool:
+        for _ in range(2):
+            begin = time.perf_counter()
+            list(pool.map(make, rows))
+            taken = time.perf_counter() - begin
+    return taken / (len(rows) * views)
 
 
 def _seconds_to_train(network: Thawed, k: int) -> tuple[float, float]:

@@ -29,7 +29,7 @@ from headstart.evaluate import Strangeness, nll, paired, reference_rows, softmax
 from headstart.features.extract import extract, quiet
 from headstart.files import make_cache_folder, write_whole
 from headstart.finetune import loop
-from headstart.finetune.loop import FROM_SCRATCH, PRETRAINED, Recipe
+from headstart.finetune.loop import FROM_SCRATCH, PRETRAINED, Recipe, bolder, longer
 from headstart.finetune.pace import Cost, seconds_to_encode, seconds_to_train, views_within
 from headstart.finetune.thawed import Start, Thawed
 from headstart.finetune.views import RULES as VIEW_RULES
@@ -76,6 +76,7 @@ class Attempt:
     """A trained network beside the frozen one, on validation pictures that neither has seen."""
 
     asked: Asked
+    recipe: Recipe  # as it was trained: with rates by what there was to learn
     looks: Looks
     state: dict[str, torch.Tensor]  # as training left it, unmixed
     share: float  # of the way from the start that was best
@@ -133,6 +134,7 @@ class Attempt:
             "better": self.is_better,
             "worse": self.is_worse,
             "share": self.share,
+            "rate": float(f"{self.recipe.rate:.4g}"),
             "weights_of_epoch": self.epoch,
             "epochs": [one.to_json() for one in self.epochs],
             "again": self.asked.again,
@@ -177,9 +179,9 @@ def is_scratch(spec: Spec) -> bool:
     return spec.weights.source == "random"
 
 
-def recipe_for(spec: Spec) -> Recipe:
-    """The usual way to train: fewer and smaller steps from pretrained weights than from nothing."""
-    return FROM_SCRATCH if is_scratch(spec) else PRETRAINED
+def recipe_for(spec: Spec, n: int) -> Recipe:
+    """The usual way to train on `n` pictures: in smaller steps from pretrained weights than from nothing."""
+    return FROM_SCRATCH if is_scratch(spec) else longer(PRETRAINED, n)
 
 
 def attempt(material: Material, asked: Asked, budget_s: float = math.inf) -> Attempt:
@@ -257,12 +259,13 @@ def _ground(material: Material, asked: Asked) -> _Ground:
 def _judged(material: Material, ground: _Ground, views: Views, epochs: int, begin: float) -> Attempt:
     """Trained up to so many epochs, then beside the frozen network."""
     asked, network, looks, train, val = ground.asked, ground.network, ground.looks, ground.train, ground.val
-    features = material.features
+    features, scratch = material.features, is_scratch(material.spec)
+    recipe = asked.recipe if scratch else bolder(asked.recipe, ground.frozen.best.nll)
     origin = {name: own.detach().clone() for name, own in network.state().items()}
     state = _state(ground.folder, "judged", looks)
     done = loop.finished(state)
     course = loop.run(
-        network, views, features.y, train, asked.recipe,
+        network, views, features.y, train, recipe,
         seed=asked.seed, val=val, stop_after=epochs, kept=state,
         on_epoch=material.on_epoch,
     )  # fmt: skip
@@ -279,7 +282,7 @@ def _judged(material: Material, ground: _Ground, views: Views, epochs: int, begi
     warmth = temperature(ways[best], y)
     before = sum(epoch.seconds for epoch in course.epochs[:done])  # of runs that this one continues
     return Attempt(
-        asked, looks, course.state, shares[best], course.epochs, course.epoch, y, groups,
+        asked, recipe, looks, course.state, shares[best], course.epochs, course.epoch, y, groups,
         softmax(ways[best], warmth), warmth, _unseen(network, views, features, train, val),
         _crosswise([still], y, halves), _crosswise(ways, y, halves),
         before + time.perf_counter() - begin, (ground.frozen.best.head, ground.begins),
@@ -318,11 +321,11 @@ def finish(material: Material, fitted: Fitted, tried: Attempt) -> Tuned:
     state = tried.state
     if asked.again and tried.is_changed:
         views = _views(material, asked, network, tried.looks)
-        folder = _folder(material, asked, rows, rows[:0], start)
+        folder = _folder(material, replace(asked, recipe=tried.recipe), rows, rows[:0], start)
         nothing = np.zeros(0, np.int64)
         state = loop.run(
-            network, views, features.y, rows, asked.recipe,
-            seed=asked.seed, val=nothing, stop_after=asked.recipe.epochs,
+            network, views, features.y, rows, tried.recipe,
+            seed=asked.seed, val=nothing, stop_after=tried.recipe.epochs,
             kept=_state(folder, "final", tried.looks), on_epoch=material.on_epoch,
         ).state  # fmt: skip
     network.put(_between(origin, state, tried.share))
