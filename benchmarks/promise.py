@@ -71,6 +71,8 @@ def _trained(
 
     told: list[Any] = []
     for seed, most, seconds in ((1, 1, math.inf), (0, epochs, budget_s)):
+        for kept in ("views", "tuning"):  # of the training before, and of other cases
+            shutil.rmtree(Path(os.environ["HEADSTART_CACHE"]) / kept, ignore_errors=True)
         model = train(
             folder, out=out.with_name(f"{out.name}-{seed}"), seed=seed, augment="light", tune=tune,
             epochs=most, budget_s=seconds, on_epoch=lambda one, _of: told.append(one),
