@@ -4,18 +4,21 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from headstart.engines import Engine
+from headstart.files import write_whole
 from headstart.finetune import loop
 from headstart.finetune.thawed import Thawed
 from headstart.values import Spec
 
 TOLD = 16  # pictures, or as many as the engine takes at once, that show how fast it is
 VIEWING = 1 / 3  # of a budget is the most that making views takes
+STATES = 4  # as large as its weights: those now, the best ones, and two moments of each
 ENOUGH = 0.5  # of the epochs asked for: with fewer, further epochs teach more than further pictures
 
 
@@ -38,15 +41,17 @@ class Cost:
     step: float  # seconds, in a training step
     see: float  # through the trained stages, to be judged
     encode: float  # through the whole network, by the fast engine
+    keep: float = 0.0  # not of a picture: to write down the state after an epoch
 
     def judged(self, epochs: int) -> float:
         """Seconds until a training is judged: start, epochs and shares, and what tells the unseen."""
         looks = (1 + epochs + self.shares) * self.val + self.train + self.val
-        return epochs * self.train * self.step + looks * self.see
+        return epochs * (self.train * self.step + self.keep) + looks * self.see
 
     def after(self, plan: Plan) -> float:
         """Seconds from there until it can be shipped: the second training, and new features."""
-        return plan.epochs * plan.again * self.again * self.step + self.encoded * self.encode
+        again = self.again * self.step + self.keep if plan.again and self.again else 0.0
+        return plan.epochs * again + self.encoded * self.encode
 
     def plan(self, seconds: float, most: int) -> Plan:
         """As many epochs as fit, 1 to `most`. Where less than half of them fit twice, they are trained once.
@@ -101,6 +106,19 @@ def seconds_to_train(
         _done(network)
         step, see = middle - begin, time.perf_counter() - middle
     return step / len(truth), see / len(truth)
+
+
+def seconds_to_keep(network: Thawed, folder: Path) -> float:
+    """Of the state after an epoch: weights now, the best ones, and two moments of each."""
+    from safetensors.torch import save
+
+    begin, place = time.perf_counter(), folder / "pace"
+    plain = {name: own.detach().cpu().contiguous().clone() for name, own in network.state().items()}
+    try:
+        write_whole(place, save(plain))
+    finally:
+        place.unlink(missing_ok=True)
+    return STATES * (time.perf_counter() - begin)
 
 
 def _done(network: Thawed) -> None:

@@ -14,10 +14,28 @@ import torch
 
 from headstart.engines import open_engine
 from headstart.features.pipeline import read
+from headstart.files import make_cache_folder
 from headstart.finetune.augment import looks
-from headstart.finetune.pace import Cost, Plan, seconds_to_encode, seconds_to_train, views_within
+from headstart.finetune.pace import (
+    STATES,
+    Cost,
+    Plan,
+    seconds_to_encode,
+    seconds_to_keep,
+    seconds_to_train,
+    views_within,
+)
 from headstart.finetune.thawed import Start, Thawed
-from headstart.finetune.tune import MIRRORED, PACED, SHARE, Asked, shares_of, usual_views
+from headstart.finetune.tune import (
+    FOLDER,
+    MIRRORED,
+    PACED,
+    SHARE,
+    Asked,
+    device_for,
+    shares_of,
+    usual_views,
+)
 from headstart.finetune.views import need
 from headstart.finetune.wish import Material, Promise
 from headstart.heads._cross_validate import fold_number
@@ -32,8 +50,7 @@ def promises(material: Material, asks: list[Asked]) -> list[Promise]:
     With a budget, so many epochs are promised as will fit into it. In all: with the second training, the
     features, and where there is no test part with cross-validation.
     """
-    engine = open_engine(material.spec, material.device)
-    encode = seconds_to_encode(engine, material.spec)
+    encode = _encode(material, material.device)
     return [_promise(material, asked, encode) for asked in asks]
 
 
@@ -42,7 +59,8 @@ def _promise(material: Material, asked: Asked, encode: float) -> Promise:
     views = usual_views(asked)
     network = Thawed(material.spec, asked.stages, _blank(material.spec, k), material.device)
     step, see = _seconds_to_train(network, k)
-    cost = _cost(n, len(material.val), n + material.besides, network, (step, see, encode))
+    keep = seconds_to_keep(network, make_cache_folder(FOLDER))
+    cost = _cost(n, len(material.val), n + material.besides, network, (step, see, encode, keep))
     view = _seconds_to_view(material, asked, views)
     if math.isfinite(asked.budget_s):
         views = views_within(asked.budget_s, view, lambda _: n, views)
@@ -58,20 +76,26 @@ def _promise(material: Material, asked: Asked, encode: float) -> Promise:
         # the user's val part judges no fold: what is taken is trained twice in each
         each = plan._replace(again=plan.again or len(material.val) > 0)
         folds = fold_number(train, asked.seed)
-        whole += _folds(len(train), folds, network, asked, each, (step, see, encode))
+        device = device_for(material, len(train) // folds)
+        judge = encode if device == material.device else _encode(material, device)
+        whole += _folds(len(train), folds, network, asked, each, (step, see, judge, keep))
         trainings += folds * (1 + each.again)
     disk = need(network.width, network.dtype, n, views) + _states(network, trainings)
     return Promise(asked.stages, plan.epochs, disk, judged, whole)
 
 
-def _cost(n: int, val: int, encoded: int, network: Thawed, pace: tuple[float, float, float]) -> Cost:
+def _encode(material: Material, device: str) -> float:
+    return seconds_to_encode(open_engine(material.spec, device), material.spec)
+
+
+def _cost(n: int, val: int, encoded: int, network: Thawed, pace: tuple[float, float, float, float]) -> Cost:
     """Of a training on `n` pictures, the user's `val` of them kept for judging, or a share of them."""
     held = val or round(SHARE * n)
     return Cost(n - held, held, 0 if val else n, len(shares_of(network)), encoded, *pace)
 
 
 def _folds(
-    n: int, folds: int, network: Thawed, asked: Asked, plan: Plan, pace: tuple[float, float, float]
+    n: int, folds: int, network: Thawed, asked: Asked, plan: Plan, pace: tuple[float, float, float, float]
 ) -> float:
     """Seconds for cross-validation of `n` pictures: in each of its folds all but its own are trained on."""
     own = n // folds
@@ -84,7 +108,7 @@ def _folds(
 
 def _states(network: Thawed, trainings: int) -> int:
     """Bytes of what these keep to go on from: weights, the best ones, and two moments of each."""
-    return trainings * 4 * sum(own.nbytes for own in network.state().values())
+    return trainings * STATES * sum(own.nbytes for own in network.state().values())
 
 
 def _blank(spec: Spec, k: int) -> Start:

@@ -30,7 +30,13 @@ from headstart.features.extract import extract, quiet
 from headstart.files import make_cache_folder, write_whole
 from headstart.finetune import loop
 from headstart.finetune.loop import FROM_SCRATCH, PRETRAINED, Recipe, bolder, longer
-from headstart.finetune.pace import Cost, seconds_to_encode, seconds_to_train, views_within
+from headstart.finetune.pace import (
+    Cost,
+    seconds_to_encode,
+    seconds_to_keep,
+    seconds_to_train,
+    views_within,
+)
 from headstart.finetune.thawed import Start, Thawed
 from headstart.finetune.views import RULES as VIEW_RULES
 from headstart.finetune.views import Looks, Views, keep, lacking, room, seen_once
@@ -514,7 +520,8 @@ def _cost(material: Material, asked: Asked, network: Thawed, views: Views, train
     encode = seconds_to_encode(open_engine(material.spec, material.device), material.spec)
     again = n if asked.again else 0
     encoded = n + material.besides
-    return Cost(len(train), len(val), again, len(shares_of(network)), encoded, step, see, encode)
+    keep = seconds_to_keep(network, make_cache_folder(FOLDER))
+    return Cost(len(train), len(val), again, len(shares_of(network)), encoded, step, see, encode, keep)
 
 
 def shares_of(network: Thawed) -> tuple[float, ...]:
@@ -551,6 +558,12 @@ def _file(network: Thawed, seen: Iterable[str]) -> bytes:
     return data
 
 
+def device_for(material: Material, pictures: int) -> str:
+    """Where a network that answers for so few pictures runs: converting it has to pay."""
+    few = material.device == "cpu" and pictures < WORTH_CONVERTING
+    return "torch" if few else material.device
+
+
 def fitting(
     material: Material, asked: Asked, budget_s: float = math.inf
 ) -> Callable[[Ints], Callable[[Ints], Doubles]]:
@@ -567,8 +580,7 @@ def fitting(
         tuned = finish(own, fitted, tried)
 
         def judge(mine: Ints) -> Doubles:
-            few = material.device == "cpu" and len(mine) < WORTH_CONVERTING
-            engine = open_engine(tuned.spec, "torch" if few else material.device)
+            engine = open_engine(tuned.spec, device_for(material, len(mine)))
             files = [material.files[int(row)] for row in mine]
             read = extract(files, tuned.spec, engine, limit_px=material.limit_px)
             return softmax(tuned.fitted.logits(read.x), tuned.fitted.best.temperature)
