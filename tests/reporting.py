@@ -130,7 +130,7 @@ def document(
             {
                 "stages_frozen": 5, "augment": "light", "n": 40, "frozen": {"nll": 0.4, "accuracy": 0.8},
                 "tuned": {"nll": 0.3, "accuracy": 0.85}, "nll_gain": 0.1, "nll_gain_ci95": [0.02, 0.18],
-                "better": True, "worse": False, "taken": True, "seconds": 12.0,
+                "share": 0.5, "better": True, "worse": False, "taken": True, "seconds": 12.0,
                 "epochs": [{"number": n} | {k: v / n for k, v in epoch.items()} for n in (1, 2, 3)],
             }
         ] if race else None,

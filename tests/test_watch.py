@@ -172,7 +172,7 @@ def test_every_fold_is_told_by_its_number(monkeypatch: pytest.MonkeyPatch) -> No
     def attempt(own: Material, *_: object) -> Any:
         own.on_epoch(epoch(), 1)
         own.on_epoch(epoch(val=None), 1)
-        return SimpleNamespace(best=1)
+        return SimpleNamespace(is_changed=True)
 
     told: list[Epoch | Promise] = []
     features: Any = Some()
@@ -299,7 +299,9 @@ def test_a_head_that_cannot_be_trained_is_said(
 
 def test_docs_have_the_numbers_of_the_code() -> None:
     docs = (Path(__file__).parents[1] / "docs" / "finetuning.md").read_text("utf-8")
-    assert f"unless you say, {loop.PRETRAINED.epochs}, and {loop.FROM_SCRATCH.epochs} from scratch" in docs
+    usual, few = loop.PRETRAINED.epochs, round(loop.SEEN / (loop.LONGEST - 0.5))
+    assert f"unless you say, {usual} (more below a thousand pictures, up to {loop.LONGEST} below" in docs
+    assert f"below {10 * (few // 10 + 1)}), and {loop.FROM_SCRATCH.epochs} from scratch" in docs
     assert sheet.COLUMNS == tune.VIEWS == 4
     assert "draws the four views of eight pictures" in docs
     assert sheet.ROWS == 8
