@@ -62,17 +62,17 @@ def trained(folder: Path, place: Path) -> Any:
 def judged(model: Any, folder: Path, each: int) -> Any:
     """Areas [pictures, maps, 2]: our map, a random one, the centre; deletion and insertion."""
     from headstart.engines import open_engine
-    from headstart.explain.faithful import answering, centre_map, curve, random_map
+    from headstart.explain.faithful import answering, centre_map, course, random_map
     from headstart.explain.heat import heats
 
     parts = [part.path for part in model.manifest if part.part != "train"]
     files = [folder / parts[at] for at in np.linspace(0, len(parts) - 1, each).astype(int)]
-    engine = open_engine(model.backbone)
+    answer = answering(model, open_engine(model.backbone))
     found = []
     for seed, one in enumerate(heats(model, files)):
-        answer, side = answering(model, engine, one.label), one.pixels.shape[0]
+        column, side = model.classes.index(one.label), one.pixels.shape[0]
         maps = [one.map, random_map(side, seed), centre_map(side)]
-        curves = [curve(answer, one.pixels, own) for own in maps]
+        curves = [course(answer, one.pixels, own).of(column) for own in maps]
         found.append([(own.deleted, own.inserted) for own in curves])
     return np.array(found)
 

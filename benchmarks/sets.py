@@ -3,7 +3,8 @@
 Each split deals out all pictures of a set anew, twins and groups together, 70 % to learn from and 30 % to be
 judged by; head, depths, penalty, temperature and the scores behind the sets come from the 70 % as in `train`
 (with the kind of head that `auto` takes on the first split). A set is never empty, so that its coverage is
-at least the accuracy of the first choice: where that is above what was asked, so is the coverage.
+at least the accuracy of the first choice: where that is above what was asked, so is the coverage. What the
+threshold promises by itself (that of sets which may be empty) stands in a line of its own.
 """
 
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ SHARE = 0.3
 
 
 def measure(asked: Options) -> Iterator[Result]:
-    """A line for each coverage."""
+    """Two lines for each coverage."""
     with _kept.looks(asked) as seen:
         features = {name: look.features for name, look in seen.items()}
     yield from judged(features, 2 if asked.quick else asked.extra.splits)
@@ -31,6 +32,18 @@ def judged(features: dict[str, Any], splits: int) -> Iterator[Result]:
     found = {name: over_splits(own, splits) for name, own in features.items()}
     for coverage in COVERAGES:
         sets = {name: one[coverage] for name, one in found.items()}
+        bare = [one["by_threshold"] - coverage for one in sets.values()]
+        yield Result(
+            f"sets asked to hold the truth in {coverage:.0%}: the threshold alone, away from that, mean over "
+            f"{len(sets)} sets",
+            100 * abs(mean(bare)),
+            "points",
+            Bound("<=", 1),
+            sum(one["n"] for one in sets.values()),
+            splits,
+            _harness.ends([100 * gap for gap in bare]),
+            {"interval_is": "least and largest set, signed"},
+        )
         gaps = [one["coverage"] - coverage for one in sets.values()]
         yield Result(
             f"sets asked to hold the truth in {coverage:.0%}: away from that, mean over {len(sets)} sets",
@@ -59,6 +72,7 @@ def over_splits(features: Any, splits: int) -> dict[float, dict[str, Any]]:
     head = "auto"
     held: dict[float, list[Any]] = {coverage: [] for coverage in COVERAGES}
     sizes: dict[float, list[Any]] = {coverage: [] for coverage in COVERAGES}
+    within: dict[float, list[float]] = {coverage: [] for coverage in COVERAGES}
     truths, right = [], []
     for seed in range(splits):
         split = deal(features.y, features.groups, features.digests, seed=seed, share=SHARE)
@@ -71,7 +85,9 @@ def over_splits(features: Any, splits: int) -> dict[float, dict[str, Any]]:
         right.append(float((said.argmax(1) == y).mean()))
         scores = 1 - fitted.held_out[np.arange(len(fitted.truth)), fitted.truth]
         for coverage in COVERAGES:
-            sets = prediction_sets(said, upper_quantile(scores, coverage, beyond=1.0))
+            threshold = upper_quantile(scores, coverage, beyond=1.0)
+            within[coverage].append(float((1 - said[np.arange(len(y)), y] <= threshold).mean()))
+            sets = prediction_sets(said, threshold)
             held[coverage].append(sets[np.arange(len(y)), y])
             sizes[coverage].append(sets.sum(1))
     labels = np.concatenate(truths)
@@ -82,6 +98,7 @@ def over_splits(features: Any, splits: int) -> dict[float, dict[str, Any]]:
         by_class = [float(whole[labels == c].mean()) for c in np.unique(labels)]
         told[coverage] = {
             "coverage": mean(each),
+            "by_threshold": mean(within[coverage]),
             "coverage_5_to_95": [float(end) for end in np.quantile(each, (0.05, 0.95))],
             "accuracy": mean(right),
             "mean_size": mean(float(one.mean()) for one in sizes[coverage]),

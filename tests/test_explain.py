@@ -21,7 +21,7 @@ from headstart.errors import Misuse, OutputExists, UnreadablePicture
 from headstart.explain import Explanation, explain, quick
 from headstart.explain import page as page_
 from headstart.explain.colour import levels, overlay
-from headstart.explain.faithful import STEPS, Curve, answering, blurred, curve, random_map
+from headstart.explain.faithful import STEPS, Check, Curve, answering, blurred, course, random_map
 from headstart.explain.heat import heats, heats_of
 from headstart.explain.lens import open_lens, pixels_of, see
 from headstart.explain.page import PAGE, html, save
@@ -30,7 +30,7 @@ from headstart.look import look_with, scan_all
 from headstart.model import folder as model_folder
 from headstart.model.build import build
 from headstart.model.model import Model
-from headstart.values import Bytes, Doubles, Spec, Split
+from headstart.values import Bytes, Doubles, Floats, Spec, Split
 
 SIDE, MARK = 64, 16  # pixels of the pictures, and of the patch by which two classes differ
 CLASSES = ("marked", "plain", "striped")
@@ -270,9 +270,11 @@ def test_the_curves_are_what_their_names_say() -> None:
         """The share of pixels that are as in the picture."""
         asked.append(shown)
         found: Doubles = (shown == pixels).all(-1).mean((1, 2))
-        return found
+        return np.stack([1 - found, found], 1)
 
-    found = curve(same, pixels, heat)
+    whole = course(same, pixels, heat)
+    found = whole.of(1)
+    assert (whole.of(0).deletion == 1 - found.deletion).all()
     assert found.deletion[0] == found.insertion[-1] == 1
     assert (asked[0][0] == pixels).all()
     assert (asked[0][STEPS] == blurred(pixels)).all()
@@ -287,14 +289,18 @@ def test_the_curves_are_what_their_names_say() -> None:
 
 def test_true_maps_beat_random_ones_and_maps_of_a_shuffled_head_do_not(model: Model, new: list[Path]) -> None:
     engine = open_engine(model.backbone, "torch")
-    answer = answering(model, engine, "marked")
+    answer, column = answering(model, engine), model.classes.index("marked")
     new = new[:4]
     pixels = [pixels_of(file, model) for file in new]
-    chance = np.array([curve(answer, own, random_map(SIDE, at)).deleted for at, own in enumerate(pixels)])
+
+    def deleted(own: Bytes, heat: Floats) -> float:
+        return course(answer, own, heat).of(column).deleted
+
+    chance = np.array([deleted(own, random_map(SIDE, at)) for at, own in enumerate(pixels)])
 
     def gain(judged: Model) -> float:
         maps = heats(judged, new, labels=["marked"] * len(new))
-        found = [curve(answer, own, heat.map).deleted for own, heat in zip(pixels, maps, strict=True)]
+        found = [deleted(own, heat.map) for own, heat in zip(pixels, maps, strict=True)]
         return float((chance - found).mean())
 
     # every feature of a toy network is larger at the patch: the signs of the weights are shuffled, too
@@ -338,6 +344,12 @@ def test_asking_why_not_changes_the_other_class(tmp_path: Path) -> None:
     usual = explain(three, file, device="torch")
     asked = next(name for name in CLASSES if name not in (usual.label, usual.other))
     found = explain(three, file, label=asked, device="torch")
+    assert [one.label for one in found.checks] == [usual.label, asked]
+    for one, told in zip(found.checks, (usual.label, asked), strict=True):
+        assert one.curve.deletion[0] == pytest.approx(found.probabilities[three.classes.index(told)])
+    answer, heat = answering(three, open_engine(three.backbone, "torch")), found.heats[1]
+    own = course(answer, heat.pixels, heat.map).of(three.classes.index(asked))
+    assert found.checks[1].curve.deletion.tolist() == pytest.approx(own.deletion.tolist())
     assert [(heat.label, heat.against) for heat in found.heats] == [
         (usual.label, ""), (asked, ""), (usual.label, asked)
     ]  # fmt: skip
@@ -400,19 +412,19 @@ def test_the_page_shows_the_nearest_only_where_they_are(why: Explanation, data: 
     assert count == {"without": 0, "with": len(why.near), "moved": len(why.near), "elsewhere": 0}
 
 
-def test_a_map_is_trusted_only_where_it_beats_every_random_one(why: Explanation) -> None:
+def test_a_map_is_trusted_only_where_it_beats_every_random_one() -> None:
     steep, flat = np.linspace(1, 0, STEPS + 1), np.full(STEPS + 1, 0.9)
     own = Curve(steep**4, 1 - steep**4)
     middle = Curve(steep, 1 - steep)
-    for curve_, beaten, centre, said in (
+    for own_, beaten, centre, said in (
         (own, 9, middle, "beats all 9 random maps both ways"),
         (own, 8, middle, "beats 8 of 9 random maps"),
         (middle, 9, own, "Blurring the middle does no worse"),
         (Curve(flat, flat), 9, middle, "nothing can tell whether the map is true"),
     ):
-        told = replace(why, curve=curve_, random=Curve(flat, flat), centre=centre, beaten=beaten)
-        assert said in page_._verdict(told), said
-    assert "Blurring the middle" not in page_._verdict(replace(why, curve=own, centre=middle, beaten=9))
+        assert said in page_._verdict(Check("marked", own_, Curve(flat, flat), centre, beaten)), said
+    told = page_._verdict(Check("marked", own, Curve(flat, flat), middle, 9))
+    assert "Blurring the middle" not in told
 
 
 def test_only_an_earlier_page_is_replaced(why: Explanation, tmp_path: Path) -> None:

@@ -100,8 +100,9 @@ def _print(found: "Explanation", page: Path) -> None:
     for name, value in (("start", heat.constant), *heat.depths):
         click.echo(f"    {_show.safe(name):<10} {value:+8.2f}")
     click.echo("  probability left as the warmest (random) parts are blurred")
+    own_line, random_line = found.checks[0].curve.deletion, found.checks[0].random.deletion
     for quarter in range(4):
-        step = quarter * (len(found.curve.deletion) - 1) // 4
-        own, chance = found.curve.deletion[step], found.random.deletion[step]
+        step = quarter * (len(own_line) - 1) // 4
+        own, chance = own_line[step], random_line[step]
         click.echo(f"    {25 * quarter:>3} %  {own:.3f}  ({chance:.3f})")
     click.echo(f"  {_show.safe(str(page))}\n")

@@ -20,10 +20,11 @@ from headstart.evaluate import softmax
 from headstart.model.model import Model
 from headstart.values import Bytes, Doubles, Floats
 
-Answer = Callable[[Bytes], Doubles]  # pictures [m, s, s, 3] to the probability of one class, [m]
+Answer = Callable[[Bytes], Doubles]  # pictures [m, s, s, 3] to calibrated probabilities [m, k]
 
 STEPS = 12  # of an area, and of a page's curves
 BLUR = 0.08  # standard deviation of what is taken away, in sides of the picture
+RANDOM_MAPS = 9  # to compare with: a map that knows nothing beats all of them on a tenth of pictures at most
 GRID = 7  # cells across a random map: as coarse as the maps of most networks
 SPREAD = 0.25  # standard deviation of the map that only knows the centre, in sides
 
@@ -46,8 +47,51 @@ class Curve:
         return _area(self.insertion)
 
 
-def curve(answer: Answer, pixels: Bytes, heat: Floats) -> Curve:
-    """Both curves of one picture [s, s, 3] and one map [s, s]; equal pixels go in reading order."""
+@dataclass(frozen=True, eq=False)
+class Course:
+    """What is said of every class meanwhile: one map's steps serve the curves of all classes."""
+
+    deletion: Doubles  # [STEPS + 1, k] from the whole picture to the blurred one
+    insertion: Doubles  # [STEPS + 1, k] from the blurred picture to the whole one
+
+    def of(self, column: int) -> Curve:
+        """The curves of one class, by its place among the model's."""
+        return Curve(self.deletion[:, column], self.insertion[:, column])
+
+
+@dataclass(frozen=True, eq=False)
+class Check:
+    """How a map of one class fares beside maps that know nothing of the picture."""
+
+    label: str
+    curve: Curve  # of the map
+    random: Curve  # of the random maps, averaged
+    centre: Curve  # of a map that only knows the middle
+    beaten: int  # how many of the random maps the map beats both ways
+
+    def to_json(self) -> dict[str, object]:
+        """Areas under the curves, and how many random maps were beaten."""
+        return {
+            name: {"deletion": own.deleted, "insertion": own.inserted}
+            for name, own in (("map", self.curve), ("random", self.random), ("centre", self.centre))
+        } | {"random_maps": RANDOM_MAPS, "beaten": self.beaten}
+
+
+def checked(answer: Answer, pixels: Bytes, maps: Sequence[tuple[str, int, Floats]]) -> tuple[Check, ...]:
+    """Checks of some `maps` (class, its place among the model's, map [s, s]) of one picture [s, s, 3]."""
+    side = pixels.shape[0]
+    chance = [course(answer, pixels, random_map(side, seed)) for seed in range(RANDOM_MAPS)]
+    middle = course(answer, pixels, centre_map(side))
+    found = []
+    for label, column, heat in maps:
+        own, others = course(answer, pixels, heat).of(column), [one.of(column) for one in chance]
+        beaten = sum(own.deleted < one.deleted and own.inserted > one.inserted for one in others)
+        found.append(Check(label, own, mean_of(others), middle.of(column), beaten))
+    return tuple(found)
+
+
+def course(answer: Answer, pixels: Bytes, heat: Floats) -> Course:
+    """Both ways through one picture [s, s, 3] by one map [s, s]; equal pixels go in reading order."""
     order = np.argsort(-heat.ravel(), kind="stable")
     ranks = np.argsort(order, kind="stable").reshape(heat.shape)  # 0 for the warmest
     soft = blurred(pixels)
@@ -56,7 +100,7 @@ def curve(answer: Answer, pixels: Bytes, heat: Floats) -> Curve:
     given = np.stack([np.where((ranks < end)[..., None], pixels, soft) for end in ends[1:-1]])
     said = answer(np.concatenate([taken, given]))
     deletion = said[: len(ends)]
-    return Curve(deletion, np.concatenate([deletion[-1:], said[len(ends) :], deletion[:1]]))
+    return Course(deletion, np.concatenate([deletion[-1:], said[len(ends) :], deletion[:1]]))
 
 
 def mean_of(curves: Sequence[Curve]) -> Curve:
@@ -66,15 +110,14 @@ def mean_of(curves: Sequence[Curve]) -> Curve:
     )
 
 
-def answering(model: Model, engine: Engine, label: str) -> Answer:
-    """How a model answers: the calibrated probability of `label`, on all the engine's workers."""
-    column = model.classes.index(label)
+def answering(model: Model, engine: Engine) -> Answer:
+    """How a model answers: calibrated probabilities, on all the engine's workers."""
 
     def answer(pixels: Bytes) -> Doubles:
         parts = [pixels[at : at + engine.batch] for at in range(0, len(pixels), engine.batch)]
         with ThreadPoolExecutor(engine.workers) as pool:
             x = np.concatenate(list(pool.map(engine.encode, parts)))
-        return softmax(model.head.logits(model.inputs.of(x)), model.temperature)[:, column]
+        return softmax(model.head.logits(model.inputs.of(x)), model.temperature)
 
     return answer
 

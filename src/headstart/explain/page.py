@@ -10,11 +10,11 @@ from PIL import Image
 
 from headstart.errors import OutputExists, UnreadablePicture
 from headstart.explain import colour
-from headstart.explain.faithful import STEPS
+from headstart.explain.faithful import RANDOM_MAPS, STEPS, Check
 from headstart.explain.heat import OTHERS, Heat
 from headstart.explain.layers import MAPS, Layer
 from headstart.explain.plots import bar, curves, text
-from headstart.explain.study import RANDOM_MAPS, Explanation
+from headstart.explain.study import Explanation
 from headstart.explain.style import CSS
 from headstart.features.pipeline import read
 from headstart.files import digest_bytes, folder_whole
@@ -152,48 +152,52 @@ def _where(found: Explanation, files: dict[str, Bytes]) -> str:
 
 
 def _check(found: Explanation) -> str:
-    whole, left = found.curve.deletion[0], found.curve.deletion[QUARTER]
-    chance = found.random.deletion[QUARTER]
-    verdict = _verdict(found)
+    first, *others = found.checks
+    more = "".join(
+        f"<details><summary>And the map for {text(one.label)}?</summary>{_checked(one)}</details>"
+        for one in others
+    )
+    return f"<section><h2>Is the map true?</h2>{_checked(first)}{more}</section>\n"
+
+
+def _checked(check: Check) -> str:
+    whole, left = check.curve.deletion[0], check.curve.deletion[QUARTER]
+    lines = (("this map", check.curve), ("random maps", check.random), ("only the middle", check.centre))
     rows = "".join(
         f"<tr><th scope=row>{name}</th><td class=n>{own.deleted:.3f}</td>"
         f"<td class=n>{own.inserted:.3f}</td></tr>"
-        for name, own in (
-            ("this map", found.curve), ("random maps", found.random), ("only the middle", found.centre)
-        )
-    )  # fmt: skip
-    lines = (("this map", found.curve), ("random maps", found.random), ("only the middle", found.centre))
-    taken = curves([(name, own.deletion) for name, own in lines], "blurred, warmest first", found.label)
-    given = curves([(name, own.insertion) for name, own in lines], "shown, warmest first", found.label)
+        for name, own in lines
+    )
+    taken = curves([(name, own.deletion) for name, own in lines], "blurred, warmest first", check.label)
+    given = curves([(name, own.insertion) for name, own in lines], "shown, warmest first", check.label)
     return (
-        "<section><h2>Is the map true?</h2>"
-        f"<p>Blur the warmest quarter of the picture, and the model's {text(found.label)} goes from "
+        f"<p>Blur the warmest quarter of the picture, and the model's {text(check.label)} goes from "
         f"{percent(whole)} to <b>{percent(left)}</b>. Blur a random quarter, and it goes to "
-        f"{percent(chance)}.</p>"
-        f"{verdict}<div class=figures><figure>{taken}<figcaption>Taking away. A good map's line falls early."
-        f"</figcaption></figure><figure>{given}<figcaption>Giving back to the blurred picture. A good map's "
-        "line rises early.</figcaption></figure></div>"
+        f"{percent(check.random.deletion[QUARTER])}.</p>"
+        f"{_verdict(check)}<div class=figures><figure>{taken}<figcaption>Taking away. A good map's line "
+        f"falls early.</figcaption></figure><figure>{given}<figcaption>Giving back to the blurred picture. A "
+        "good map's line rises early.</figcaption></figure></div>"
         "<table><caption>Area under the line</caption>"
         "<tr><td></td><th scope=col>taken away (small is good)</th>"
-        f"<th scope=col>given (large is good)</th></tr>{rows}</table></section>\n"
+        f"<th scope=col>given (large is good)</th></tr>{rows}</table>"
     )
 
 
-def _verdict(found: Explanation) -> str:
-    """Whether the first map is true, as far as one picture can tell."""
-    said = np.concatenate([found.curve.deletion, found.curve.insertion, found.random.deletion])
+def _verdict(check: Check) -> str:
+    """Whether a map is true, as far as one picture can tell."""
+    said = np.concatenate([check.curve.deletion, check.curve.insertion, check.random.deletion])
     if np.ptp(said) < HARDLY:
         return (
-            f"<p class=bad>▲ Whatever is blurred, the model's answer changes by less than {percent(HARDLY)}: "
-            "on this picture nothing can tell whether the map is true.</p>"
+            f"<p class=bad>▲ Whatever is blurred, the model's {text(check.label)} changes by less than "
+            f"{percent(HARDLY)}: on this picture nothing can tell whether the map is true.</p>"
         )
-    if found.beaten < RANDOM_MAPS:
+    if check.beaten < RANDOM_MAPS:
         return (
-            f"<p class=bad>▲ On this picture the map beats {found.beaten} of {RANDOM_MAPS} random maps both "
+            f"<p class=bad>▲ On this picture the map beats {check.beaten} of {RANDOM_MAPS} random maps both "
             "ways: do not lean on it.</p>"
         )
     middle = ""
-    if found.centre.deleted <= found.curve.deleted and found.centre.inserted >= found.curve.inserted:
+    if check.centre.deleted <= check.curve.deleted and check.centre.inserted >= check.curve.inserted:
         middle = " Blurring the middle does no worse, though: the map may show no more than where a thing is."
     return (
         f"<p class=good>✓ On this picture the map beats all {RANDOM_MAPS} random maps both ways, which one "

@@ -8,7 +8,7 @@ import numpy as np
 
 from headstart.engines import Engine, open_engine
 from headstart.errors import Misuse
-from headstart.explain.faithful import Curve, answering, centre_map, curve, mean_of, random_map
+from headstart.explain.faithful import Check, answering, checked
 from headstart.explain.heat import OTHERS, Heat, heats_of
 from headstart.explain.layers import Kernels, Layer, kernels, layers
 from headstart.explain.lens import Lens, open_lens, pixels_of, see
@@ -17,7 +17,6 @@ from headstart.model.model import COVERAGE, Model, Neighbour
 from headstart.values import Doubles, Floats
 
 NEAREST = 5  # training pictures that are shown
-RANDOM_MAPS = 9  # to compare with: a map that knows nothing beats all of them on a tenth of pictures at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,10 +33,7 @@ class Explanation:
     unknown_score: float
     set: tuple[str, ...]
     heats: tuple[Heat, ...]  # for `label`; with three classes or more also for `other`, and between the two
-    curve: Curve  # of the first heat
-    random: Curve  # of RANDOM_MAPS maps that know nothing, averaged
-    beaten: int  # how many of these the first heat beats both ways
-    centre: Curve  # of a map that only knows the middle
+    checks: tuple[Check, ...]  # of the first heat and, with three classes or more, of that for `other`
     near: tuple[Neighbour, ...]
     kernels: Kernels | None
     layers: tuple[Layer, ...]
@@ -67,11 +63,8 @@ class Explanation:
                 }
                 for heat in self.heats
             ],
-            "faithfulness": {
-                name: {"deletion": own.deleted, "insertion": own.inserted}
-                for name, own in (("map", self.curve), ("random", self.random), ("centre", self.centre))
-            }
-            | {"random_maps": RANDOM_MAPS, "beaten": self.beaten},
+            "faithfulness": self.checks[0].to_json(),
+            "faithfulness_of_other": self.checks[1].to_json() if len(self.checks) > 1 else None,
             "nearest": [one.to_json() for one in self.near],
         }
 
@@ -130,10 +123,7 @@ def explain_with(
     pairs = [(said, OTHERS), (other, OTHERS), (said, other)] if len(model.classes) > 2 else [(said, other)]
     seen = see(tools.lens, pixels[None])
     heats = [heats_of(tools.lens, seen, [str(path)], pixels[None], [a], [b])[0] for a, b in pairs]
-    answer = answering(model, engine, said)
-    side = pixels.shape[0]
-    own = curve(answer, pixels, heats[0].map)
-    chance = [curve(answer, pixels, random_map(side, seed)) for seed in range(RANDOM_MAPS)]
+    maps = [(heat.label, model.classes.index(heat.label), heat.map) for heat in heats[:2]]
     return Explanation(
         model=model,
         path=str(path),
@@ -145,10 +135,7 @@ def explain_with(
         unknown_score=float(found.unknown_score[0]),
         set=model.sets(found.probabilities, COVERAGE)[0],
         heats=tuple(heats),
-        curve=own,
-        random=mean_of(chance),
-        beaten=sum(own.deleted < one.deleted and own.inserted > one.inserted for one in chance),
-        centre=curve(answer, pixels, centre_map(side)),
+        checks=checked(answering(model, engine), pixels, maps),
         near=model.nearest(x, NEAREST)[0],
         kernels=kernels(tools.lens),
         layers=layers(tools.lens, seen),
