@@ -275,6 +275,9 @@ def test_the_curves_are_what_their_names_say() -> None:
     whole = course(same, pixels, heat)
     found = whole.of(1)
     assert (whole.of(0).deletion == 1 - found.deletion).all()
+    some = (found.deletion > 0) & (found.deletion < 1)
+    odds = np.log(found.deletion[some] / (1 - found.deletion[some]))
+    np.testing.assert_allclose(whole.lead(1).deletion[some], odds)  # of two classes, the log of the odds
     assert found.deletion[0] == found.insertion[-1] == 1
     assert (asked[0][0] == pixels).all()
     assert (asked[0][STEPS] == blurred(pixels)).all()
@@ -345,10 +348,13 @@ def test_asking_why_not_changes_the_other_class(tmp_path: Path) -> None:
     asked = next(name for name in CLASSES if name not in (usual.label, usual.other))
     found = explain(three, file, label=asked, device="torch")
     assert [one.label for one in found.checks] == [usual.label, asked]
-    for one, told in zip(found.checks, (usual.label, asked), strict=True):
-        assert one.curve.deletion[0] == pytest.approx(found.probabilities[three.classes.index(told)])
+    said, at = found.checks[0].curve.deletion[0], three.classes.index(asked)
+    assert said == pytest.approx(found.probabilities[three.classes.index(usual.label)])
+    scaled = found.logits.astype(np.float64) / three.temperature
+    lead = scaled[at] - np.delete(scaled, at).mean()
+    assert found.checks[1].curve.deletion[0] == pytest.approx(lead, rel=1e-4)
     answer, heat = answering(three, open_engine(three.backbone, "torch")), found.heats[1]
-    own = course(answer, heat.pixels, heat.map).of(three.classes.index(asked))
+    own = course(answer, heat.pixels, heat.map).lead(at)
     assert found.checks[1].curve.deletion.tolist() == pytest.approx(own.deletion.tolist())
     assert [(heat.label, heat.against) for heat in found.heats] == [
         (usual.label, ""), (asked, ""), (usual.label, asked)
@@ -422,8 +428,8 @@ def test_a_map_is_trusted_only_where_it_beats_every_random_one() -> None:
         (middle, 9, own, "Blurring the middle does no worse"),
         (Curve(flat, flat), 9, middle, "nothing can tell whether the map is true"),
     ):
-        assert said in page_._verdict(Check("marked", own_, Curve(flat, flat), centre, beaten)), said
-    told = page_._verdict(Check("marked", own, Curve(flat, flat), middle, 9))
+        assert said in page_._verdict(Check("marked", False, own_, Curve(flat, flat), centre, beaten)), said
+    told = page_._verdict(Check("marked", False, own, Curve(flat, flat), middle, 9))
     assert "Blurring the middle" not in told
 
 

@@ -31,19 +31,21 @@ SPREAD = 0.25  # standard deviation of the map that only knows the centre, in si
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """The probability of a class while a picture is taken away, and while it is given, warmest first."""
+    """What a class has while a picture is taken away, and while it is given, warmest first: its probability,
+    or how far its logit is above the others' average.
+    """
 
     deletion: Doubles  # [STEPS + 1] from the whole picture to the blurred one
     insertion: Doubles  # [STEPS + 1] from the blurred picture to the whole one
 
     @property
     def deleted(self) -> float:
-        """Area under the deletion curve, 0 to 1. Small is good."""
+        """Area under the deletion curve, 0 to 1 where it is of a probability. Small is good."""
         return _area(self.deletion)
 
     @property
     def inserted(self) -> float:
-        """Area under the insertion curve, 0 to 1. Large is good."""
+        """Area under the insertion curve, 0 to 1 where it is of a probability. Large is good."""
         return _area(self.insertion)
 
 
@@ -55,8 +57,14 @@ class Course:
     insertion: Doubles  # [STEPS + 1, k] from the blurred picture to the whole one
 
     def of(self, column: int) -> Curve:
-        """The curves of one class, by its place among the model's."""
+        """The probability of one class, by its place among the model's."""
         return Curve(self.deletion[:, column], self.insertion[:, column])
+
+    def lead(self, column: int) -> Curve:
+        """Its logit less the others' average, divided by the temperature: it moves where a probability of
+        nearly nothing cannot.
+        """
+        return Curve(_lead(self.deletion, column), _lead(self.insertion, column))
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +72,7 @@ class Check:
     """How a map of one class fares beside maps that know nothing of the picture."""
 
     label: str
+    is_lead: bool  # whether the curves are of the logit above the others' average, and not of the probability
     curve: Curve  # of the map
     random: Curve  # of the random maps, averaged
     centre: Curve  # of a map that only knows the middle
@@ -78,15 +87,19 @@ class Check:
 
 
 def checked(answer: Answer, pixels: Bytes, maps: Sequence[tuple[str, int, Floats]]) -> tuple[Check, ...]:
-    """Checks of some `maps` (class, its place among the model's, map [s, s]) of one picture [s, s, 3]."""
+    """Checks of some `maps` (class, its place among the model's, map [s, s]) of one picture [s, s, 3].
+
+    The first is that of the answer, and is checked by its probability; others by their logits' lead.
+    """
     side = pixels.shape[0]
     chance = [course(answer, pixels, random_map(side, seed)) for seed in range(RANDOM_MAPS)]
     middle = course(answer, pixels, centre_map(side))
     found = []
-    for label, column, heat in maps:
-        own, others = course(answer, pixels, heat).of(column), [one.of(column) for one in chance]
+    for at, (label, column, heat) in enumerate(maps):
+        ways = (course(answer, pixels, heat), middle, *chance)
+        own, centre, *others = [one.lead(column) if at else one.of(column) for one in ways]
         beaten = sum(own.deleted < one.deleted and own.inserted > one.inserted for one in others)
-        found.append(Check(label, own, mean_of(others), middle.of(column), beaten))
+        found.append(Check(label, at > 0, own, mean_of(others), centre, beaten))
     return tuple(found)
 
 
@@ -139,6 +152,14 @@ def centre_map(side: int) -> Floats:
     at = (np.arange(side) + 0.5) / side - 0.5
     bell = np.exp(-(at**2) / (2 * SPREAD**2))
     return np.outer(bell, bell).astype(np.float32)
+
+
+def _lead(probabilities: Doubles, column: int) -> Doubles:
+    """From probabilities [m, k], which tell logits but for what they have in common."""
+    logs = np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
+    k = logs.shape[1]
+    found: Doubles = (logs[:, column] * k - logs.sum(1)) / (k - 1)
+    return found
 
 
 def _area(values: Doubles) -> float:

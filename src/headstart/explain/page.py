@@ -10,7 +10,7 @@ from PIL import Image
 
 from headstart.errors import OutputExists, UnreadablePicture
 from headstart.explain import colour
-from headstart.explain.faithful import RANDOM_MAPS, STEPS, Check
+from headstart.explain.faithful import RANDOM_MAPS, STEPS, Check, Curve
 from headstart.explain.heat import OTHERS, Heat
 from headstart.explain.layers import MAPS, Layer
 from headstart.explain.plots import bar, curves, text
@@ -153,21 +153,13 @@ def _where(found: Explanation, files: dict[str, Bytes]) -> str:
 
 def _check(found: Explanation) -> str:
     first, *others = found.checks
-    more = "".join(
-        f"<details><summary>And the map for {text(one.label)}?</summary>{_checked(one)}</details>"
-        for one in others
-    )
+    more = "".join(f"<h3>And the map for {text(one.label)}?</h3>{_checked_by_lead(one)}" for one in others)
     return f"<section><h2>Is the map true?</h2>{_checked(first)}{more}</section>\n"
 
 
 def _checked(check: Check) -> str:
     whole, left = check.curve.deletion[0], check.curve.deletion[QUARTER]
-    lines = (("this map", check.curve), ("random maps", check.random), ("only the middle", check.centre))
-    rows = "".join(
-        f"<tr><th scope=row>{name}</th><td class=n>{own.deleted:.3f}</td>"
-        f"<td class=n>{own.inserted:.3f}</td></tr>"
-        for name, own in lines
-    )
+    lines = _lines(check)
     taken = curves([(name, own.deletion) for name, own in lines], "blurred, warmest first", check.label)
     given = curves([(name, own.insertion) for name, own in lines], "shown, warmest first", check.label)
     return (
@@ -177,7 +169,32 @@ def _checked(check: Check) -> str:
         f"{_verdict(check)}<div class=figures><figure>{taken}<figcaption>Taking away. A good map's line "
         f"falls early.</figcaption></figure><figure>{given}<figcaption>Giving back to the blurred picture. A "
         "good map's line rises early.</figcaption></figure></div>"
-        "<table><caption>Area under the line</caption>"
+        f"{_areas(check)}"
+    )
+
+
+def _checked_by_lead(check: Check) -> str:
+    """The logit in place of the probability, which may be nearly nothing whatever is blurred."""
+    left, chance = check.curve.deletion[QUARTER], check.random.deletion[QUARTER]
+    return (
+        f"<p>Its logit is {check.curve.deletion[0]:+.2f} above the average of the others, divided by the "
+        f"temperature. Blur the warmest quarter, and that goes to <b>{left:+.2f}</b>; a random quarter, and "
+        f"it goes to {chance:+.2f}.</p>{_verdict(check)}{_areas(check)}"
+    )
+
+
+def _lines(check: Check) -> tuple[tuple[str, Curve], ...]:
+    return (("this map", check.curve), ("random maps", check.random), ("only the middle", check.centre))
+
+
+def _areas(check: Check) -> str:
+    rows = "".join(
+        f"<tr><th scope=row>{name}</th><td class=n>{own.deleted:.3f}</td>"
+        f"<td class=n>{own.inserted:.3f}</td></tr>"
+        for name, own in _lines(check)
+    )
+    return (
+        f"<table><caption>Area under the line{' of that number' if check.is_lead else ''}</caption>"
         "<tr><td></td><th scope=col>taken away (small is good)</th>"
         f"<th scope=col>given (large is good)</th></tr>{rows}</table>"
     )
@@ -186,7 +203,7 @@ def _checked(check: Check) -> str:
 def _verdict(check: Check) -> str:
     """Whether a map is true, as far as one picture can tell."""
     said = np.concatenate([check.curve.deletion, check.curve.insertion, check.random.deletion])
-    if np.ptp(said) < HARDLY:
+    if not check.is_lead and np.ptp(said) < HARDLY:
         return (
             f"<p class=bad>▲ Whatever is blurred, the model's {text(check.label)} changes by less than "
             f"{percent(HARDLY)}: on this picture nothing can tell whether the map is true.</p>"
