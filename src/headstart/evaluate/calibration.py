@@ -1,5 +1,6 @@
 """One temperature makes the probabilities mean what they say."""
 
+import itertools
 import math
 
 import numpy as np
@@ -10,6 +11,7 @@ from headstart.values import Doubles, Floats, Ints
 RANGE = (1e-3, 1e3)
 CLOSE = 1e-5  # the step of Newton's method, in logarithms, whose square no longer matters
 START_ROWS = 2000  # this many rows find a start from which all rows need a few passes only
+NEWTONS = 50  # turns after which the bracket is only halved
 BLOCK = 1 << 16  # numbers at a time; they stay in the processor's cache
 
 
@@ -62,7 +64,9 @@ def _solve(below: Doubles, y: Ints, start: float) -> float:
     wanted = ((n + 1) * truth + others) / (n + 2)
     least, most = -math.log(RANGE[1]), -math.log(RANGE[0])
     low, high, at = least, most, start
-    while high - low > CLOSE**2:
+    for turn in itertools.count():
+        if high - low <= CLOSE**2:
+            break
         scale = math.exp(at)
         mean, variance = _moments(below, scale)
         slope = mean - wanted
@@ -71,7 +75,8 @@ def _solve(below: Doubles, y: Ints, start: float) -> float:
         guess = min(max(math.log(max(root, math.exp(least))), least), most)
         if abs(guess - at) < CLOSE:
             return guess
-        at = guess if low <= guess <= high else (low + high) / 2
+        # a guess at an end of the bracket was tried before: taken again, two ends can send to each other
+        at = guess if low < guess < high and turn < NEWTONS else (low + high) / 2
     return at
 
 
