@@ -395,6 +395,16 @@ def test_plain_likelihood_would_claim_certainty() -> None:
     assert softmax(logits, temperature(logits, y)).max(1).mean() <= 201 / 202
 
 
+@pytest.mark.parametrize("sure", [10.0, 100.0, 1000.0])
+def test_a_temperature_is_found_where_many_classes_are_all_alike(sure: float) -> None:
+    """There a step of Newton's goes far beyond, and the next one back to the end of the range: no cycle."""
+    truth = np.arange(40)
+    logits = np.zeros((40, 101))
+    logits[truth, truth] = sure
+    y = np.where(truth < 2, truth + 50, truth)  # two labels are wrong
+    assert temperature(logits, y) == pytest.approx(scipys_temperature(logits, y), rel=1e-4)
+
+
 @given(seeds, st.floats(0.05, 20))
 def test_scaling_logits_scales_the_temperature(seed: int, factor: float) -> None:
     logits, y = make_logits(seed, 120, 3, 1, 1)
