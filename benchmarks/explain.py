@@ -1,7 +1,8 @@
 """Are heat maps true? Deletion and insertion against random maps and maps of the centre, on 100 pictures.
 
 Pictures of four sets that were not learnt from, 25 each, evenly through the list of their names; the class
-is the model's own answer, also where that is wrong. Positive differences are in the maps' favour.
+is the model's own answer, also where that is wrong. Positive differences are in the maps' favour. The maps
+are those of `explain`; in the details their two halves as well: parts, which the report shows, and effect.
 """
 
 import os
@@ -16,6 +17,7 @@ from _harness import Bound, Options, Result
 SETS = ("hymenoptera", "flowers12", "alien_predator", "caltech101_small")
 EACH = 25  # pictures of a set
 OTHERS = ("random", "centre")
+HALVES = ("parts", "effect")  # of our map
 
 
 def measure(asked: Options) -> Iterator[Result]:
@@ -44,6 +46,10 @@ def measure(asked: Options) -> Iterator[Result]:
                     "mean": float(gain.mean()),
                     "maps": float(rows[:, 0, at].mean()),
                     name: float(rows[:, other, at].mean()),
+                    **{
+                        half: float(rows[:, own, at].mean())
+                        for own, half in enumerate(HALVES, 1 + len(OTHERS))
+                    },
                     "sets": {
                         own: float((sign * (part[:, 0, at] - part[:, other, at])).mean())
                         for own, part in areas.items()
@@ -60,18 +66,22 @@ def trained(folder: Path, place: Path) -> Any:
 
 
 def judged(model: Any, folder: Path, each: int) -> Any:
-    """Areas [pictures, maps, 2]: our map, a random one, the centre; deletion and insertion."""
+    """Areas [pictures, maps, 2]: our map, a random one, the centre, our map's halves; deletion, insertion."""
     from headstart.engines import open_engine
+    from headstart.explain.effect import with_effects
     from headstart.explain.faithful import answering, centre_map, course, random_map
     from headstart.explain.heat import heats
+    from headstart.explain.lens import open_lens, see
 
     parts = [part.path for part in model.manifest if part.part != "train"]
     files = [folder / parts[at] for at in np.linspace(0, len(parts) - 1, each).astype(int)]
-    answer = answering(model, open_engine(model.backbone))
+    answer, lens = answering(model, open_engine(model.backbone)), open_lens(model)
     found = []
-    for seed, one in enumerate(heats(model, files)):
+    for seed, parts_only in enumerate(heats(model, files)):
+        (one,) = with_effects(lens, see(lens, parts_only.pixels[None]), [parts_only])
+        assert one.effect is not None
         column, side = model.classes.index(one.label), one.pixels.shape[0]
-        maps = [one.map, random_map(side, seed), centre_map(side)]
+        maps = [one.map, random_map(side, seed), centre_map(side), one.parts, one.effect]
         curves = [course(answer, one.pixels, own).of(column) for own in maps]
         found.append([(own.deleted, own.inserted) for own in curves])
     return np.array(found)

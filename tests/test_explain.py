@@ -1,10 +1,12 @@
 """What heat maps owe: they add up to the logit, lie where the evidence lies, and can be shown to be wrong."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import make
 import numpy as np
@@ -21,9 +23,10 @@ from headstart.errors import Misuse, OutputExists, UnreadablePicture
 from headstart.explain import Explanation, explain, quick
 from headstart.explain import page as page_
 from headstart.explain.colour import levels, overlay
+from headstart.explain.effect import SAMPLES, effects, with_effects
 from headstart.explain.faithful import STEPS, Check, Curve, answering, blurred, course, random_map
-from headstart.explain.heat import heats, heats_of
-from headstart.explain.lens import open_lens, pixels_of, see
+from headstart.explain.heat import CELLS, heats, heats_of
+from headstart.explain.lens import Lens, open_lens, pixels_of, see
 from headstart.explain.page import PAGE, html, save
 from headstart.heads._choose import choose
 from headstart.look import look_with, scan_all
@@ -31,6 +34,9 @@ from headstart.model import folder as model_folder
 from headstart.model.build import build
 from headstart.model.model import Model
 from headstart.values import Bytes, Doubles, Floats, Spec, Split
+
+if TYPE_CHECKING:
+    import torch
 
 SIDE, MARK = 64, 16  # pixels of the pictures, and of the patch by which two classes differ
 CLASSES = ("marked", "plain", "striped")
@@ -102,6 +108,15 @@ def new(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 @pytest.fixture(scope="module")
 def why(model: Model, new: list[Path]) -> Explanation:
     return explain(model, new[0], device="torch")
+
+
+def is_marked_out(heat: Floats) -> bool:
+    """Whether the quarter with the patch has more than twice as much as any other."""
+    half = SIDE // 2
+    first, *others = (
+        float(heat[down * half :, right * half :][:half, :half].sum()) for down, right in CORNERS
+    )
+    return first > 2 * max(0.0, *others)
 
 
 def logits_of(model: Model, files: list[Path]) -> Doubles:
@@ -196,14 +211,9 @@ def test_held_against_each_other_two_classes_have_opposite_maps(model: Model, ne
 
 
 def test_the_heat_is_where_the_classes_differ(model: Model, new: list[Path]) -> None:
-    half = SIDE // 2
     for heat in heats(model, new):
         assert heat.label == "marked"
-        quarters = [
-            float(heat.map[down * half :, right * half :][:half, :half].sum()) for down, right in CORNERS
-        ]
-        assert int(np.argmax(quarters)) == 0
-        assert quarters[0] > 2 * max(quarters[1:])
+        assert is_marked_out(heat.map)
 
 
 def test_each_position_has_what_a_loop_over_channels_gives_it(model: Model, new: list[Path]) -> None:
@@ -257,6 +267,73 @@ def test_the_same_picture_gives_the_same_bits(model: Model, new: list[Path]) -> 
         assert (one.logit, one.depths, one.unplaced) == (two.logit, two.depths, two.unplaced)
 
 
+# -- the effect is what showing a place does ----------------------------------------------------------------
+
+
+def sums_of(model: Model, features: "Callable[[torch.Tensor], torch.Tensor]") -> Lens:
+    """A network of which each cell is a pixel, where pictures are as large as cells are many."""
+    from torch import nn
+
+    from headstart.backbones.chain import Chain, Step
+
+    return Lens(model, Chain(nn.Identity(), [], Step(features), nn.Identity()))
+
+
+def normalised(model: Model, pixels: Bytes) -> "torch.Tensor":
+    import torch
+
+    from headstart.backbones.network import Normalise
+
+    return Normalise(model.backbone.preprocess)(torch.from_numpy(pixels[None].copy()))[0]
+
+
+def test_the_effect_on_a_linear_network_is_its_sum_taken_apart(model: Model) -> None:
+    import torch
+
+    weight = torch.randn(3, CELLS, CELLS, 2, generator=torch.Generator().manual_seed(0))
+    pixels = np.random.default_rng(1).integers(0, 256, (CELLS, CELLS, 3), np.uint8)
+    lens = sums_of(model, lambda x: x.flatten(1) @ weight.flatten(0, 2))
+    found = effects(lens, pixels, np.float32([[1, 0], [0, 1], [1, -1]]))
+    gap = (normalised(model, pixels) - normalised(model, blurred(pixels)))[..., None]
+    wanted = (weight * gap).sum(0).permute(2, 0, 1).numpy()
+    np.testing.assert_allclose(found[:2], wanted, atol=1e-4)
+    np.testing.assert_allclose(found[2], wanted[0] - wanted[1], atol=1e-4)
+
+
+def test_two_pixels_that_count_only_together_share_what_they_do(model: Model) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (CELLS, CELLS, 3), np.uint8)
+    pixels[3, 4], pixels[9, 9] = 250, 5
+    lens = sums_of(model, lambda x: (x.sum(1)[:, 3, 4] * x.sum(1)[:, 9, 9])[:, None])
+    (found,) = effects(lens, pixels, np.ones((1, 1), np.float32))
+    one, two = (
+        [float(normalised(model, own).sum(0)[at]) for own in (blurred(pixels), pixels)]
+        for at in ((3, 4), (9, 9))
+    )
+    wanted = (  # the Shapley values: half of each pixel's effect when it comes first, half when second
+        (one[1] - one[0]) * (two[0] + two[1]) / 2,
+        (two[1] - two[0]) * (one[0] + one[1]) / 2,
+    )
+    together = abs((one[1] - one[0]) * (two[1] - two[0]))
+    noise = 3 * 0.5 / SAMPLES**0.5 * together
+    assert abs(found[3, 4] - wanted[0]) < noise
+    assert abs(found[9, 9] - wanted[1]) < noise
+    assert noise < 0.5 * min(abs(own) for own in wanted)
+    found[3, 4] = found[9, 9] = 0
+    assert not found.any()
+
+
+def test_a_map_with_effects_is_the_mean_of_both_halves(model: Model, new: list[Path]) -> None:
+    (heat,) = heats(model, new[:1])
+    lens = open_lens(model)
+    one, again = (with_effects(lens, see(lens, heat.pixels[None]), [heat, heat])[at] for at in (0, 1))
+    assert heat.effect is None
+    assert one.effect is not None
+    assert (heat.map == heat.parts).all()
+    np.testing.assert_allclose(2 * one.map - one.parts, one.effect, atol=1e-6)
+    assert one.map.tobytes() == again.map.tobytes()
+    assert is_marked_out(one.effect)
+
+
 # -- the check of the maps checks something -----------------------------------------------------------------
 
 
@@ -302,7 +379,8 @@ def test_true_maps_beat_random_ones_and_maps_of_a_shuffled_head_do_not(model: Mo
     chance = np.array([deleted(own, random_map(SIDE, at)) for at, own in enumerate(pixels)])
 
     def gain(judged: Model) -> float:
-        maps = heats(judged, new, labels=["marked"] * len(new))
+        lens, maps = open_lens(judged), heats(judged, new, labels=["marked"] * len(new))
+        maps = [with_effects(lens, see(lens, one.pixels[None]), [one])[0] for one in maps]
         found = [deleted(own, heat.map) for own, heat in zip(pixels, maps, strict=True)]
         return float((chance - found).mean())
 
@@ -449,7 +527,7 @@ def test_overlays_are_small_whatever_they_show(model: Model, tmp_path: Path) -> 
     large = replace(
         heat,
         pixels=rng.integers(0, 256, (448, 448, 3), dtype=np.uint8),
-        map=rng.normal(size=(448, 448)).astype(np.float32),
+        parts=rng.normal(size=(448, 448)).astype(np.float32),
     )
     data = overlay(large)
     assert data.startswith(b"\x89PNG")

@@ -6,6 +6,8 @@ before its last step: nothing is estimated (class activation maps: Zhou et al. 2
 depth and means). A maximum belongs to the position that has it. What no position has, such as the class
 token of a vision transformer, is laid out by gradient times activation (Selvaraju et al. 2017,
 arXiv:1610.02391; elementwise as Draelos and Carin 2020, arXiv:2011.08891).
+
+Where a number comes from is not yet what showing a place does to it: `effect` measures that as well.
 """
 
 from collections.abc import Sequence
@@ -44,13 +46,19 @@ class Heat:
     path: str
     label: str
     against: str  # "": all other classes, on average
-    map: Floats  # [s, s] the part of each pixel: `maps`, smooth and added up
+    parts: Floats  # [s, s] the part of each pixel: `maps`, smooth and added up
     pixels: Bytes  # [s, s, 3] what the network got
     logit: float  # of `label` less that of `against`, before calibration
     constant: float  # what the head says of an average training picture
     depths: tuple[tuple[str, float], ...]  # what each depth adds
     maps: tuple[tuple[str, Floats], ...]  # of each depth, [h, w]
-    unplaced: float  # what the depths add that no position has; 0 where the map is exact
+    unplaced: float  # what the depths add that no position has; 0 where the parts are exact
+    effect: Floats | None = None  # [s, s] what showing each pixel adds (`effect.with_effects`); or not asked
+
+    @property
+    def map(self) -> Floats:
+        """What is shown, [s, s]: the parts, and the mean of parts and effect where that was asked for."""
+        return self.parts if self.effect is None else (self.parts + self.effect) * np.float32(0.5)
 
     @property
     def is_exact(self) -> bool:
@@ -128,7 +136,7 @@ def heats_of(
             grid, exact = _of_last(lens, seen, pull[:, own], depth)
         if not exact:
             left += value - grid.sum((1, 2), dtype=torch.float64)
-        total += _upsampled(grid, side)
+        total += upsampled(grid, side)
         added.append((depth.name, value.tolist()))
         placed.append((depth.name, grid))
     return [
@@ -136,7 +144,7 @@ def heats_of(
             path=name,
             label=labels[row],
             against=against[row],
-            map=total[row].numpy(),
+            parts=total[row].numpy(),
             pixels=pixels[row],
             logit=constants[row] + sum(values[row] for _, values in added),
             constant=constants[row],
@@ -288,7 +296,7 @@ def _by_gradient(lens: Lens, seen: Seen, pull: "torch.Tensor") -> "torch.Tensor"
     return grid_of(network, grid).sum(1)
 
 
-def _upsampled(grid: "torch.Tensor", side: int) -> "torch.Tensor":
+def upsampled(grid: "torch.Tensor", side: int) -> "torch.Tensor":
     """The same parts, [b, h, w] to [b, side, side]: what a cell has, its pixels share.
 
     Fine maps are first added up to CELLS across: a maximum is one position, and its neighbours gave it.

@@ -126,10 +126,10 @@ def _where(found: Explanation, files: dict[str, Bytes]) -> str:
     )
     first, warmth = found.heats[0], found.model.temperature
     exact = (
-        "The map is no guess: its parts add up to the number the answer is made from."
+        "which add up to it"
         if first.is_exact
-        else f"Left out is what no place in the picture has: {first.unplaced / warmth:+.2f} of "
-        f"{first.logit / warmth:+.2f}."
+        else f"which add up to it but for {first.unplaced / warmth:+.2f} of {first.logit / warmth:+.2f} "
+        "that no place has"
     )
     added = [(name, value / warmth) for name, value in (("at the start", first.constant), *first.depths)]
     most = max(abs(value) for _, value in added) or 1.0
@@ -141,7 +141,9 @@ def _where(found: Explanation, files: dict[str, Bytes]) -> str:
     return (
         "<section><h2>Where it looked</h2><p><span class=for>Orange</span> speaks for the class, "
         "<span class=against>blue</span> against it; the stronger the colour, the more. The white line "
-        f"encloses the warmest fifth. {exact}</p><div class=figures>{figures}</div>\n"
+        "encloses the warmest fifth. Each map is the mean of two: the parts of the number that the answer is "
+        f"made from, {exact}; and what showing a place adds to that number while other places are blurred "
+        f"at random.</p><div class=figures>{figures}</div>\n"
         f"<table><caption>What each depth of the network adds: {_versus(first)}</caption>{rows}"
         f"<tr class=sum><th scope=row>together</th><td></td>"
         f"<td class=n>{first.logit / warmth:+.2f}</td></tr></table>"

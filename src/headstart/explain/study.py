@@ -8,6 +8,7 @@ import numpy as np
 
 from headstart.engines import Engine, open_engine
 from headstart.errors import Misuse
+from headstart.explain.effect import with_effects
 from headstart.explain.faithful import Check, answering, checked
 from headstart.explain.heat import OTHERS, Heat, heats_of
 from headstart.explain.layers import Kernels, Layer, kernels, layers
@@ -122,7 +123,8 @@ def explain_with(
     other = second if label is None or label == said else label
     pairs = [(said, OTHERS), (other, OTHERS), (said, other)] if len(model.classes) > 2 else [(said, other)]
     seen = see(tools.lens, pixels[None])
-    heats = [heats_of(tools.lens, seen, [str(path)], pixels[None], [a], [b])[0] for a, b in pairs]
+    parts = [heats_of(tools.lens, seen, [str(path)], pixels[None], [a], [b])[0] for a, b in pairs]
+    heats = with_effects(tools.lens, seen, parts)
     maps = [(heat.label, model.classes.index(heat.label), heat.map) for heat in heats[:2]]
     return Explanation(
         model=model,
